@@ -1,0 +1,68 @@
+# make run        the demo campaign from nothing to a report (Python 3.11-3.13, git, make)
+# make test       the whole test suite
+# make check      format, lint, types, import contracts
+# make real-field SURVEY=DIR    a real field in survey layout, with DIR/parents.csv
+
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python$(version) 2>/dev/null)) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export NUMBA_NUM_THREADS := 1
+
+.PHONY: run real-field test test-slow check format lock clean
+
+run: $(VENV)/installed
+	@$(BIN)/halo state upgrade
+	@LUIGI_CONFIG_PATH=campaigns/demo.cfg $(BIN)/luigi --module luigi_tasks RunCampaign --local-scheduler --workers $(WORKERS)
+	@$(BIN)/halo status demo
+
+real-field: $(VENV)/installed
+	@test -d "$(SURVEY)/coadd" || { echo "SURVEY='$(SURVEY)': no folder $(SURVEY)/coadd; call: make real-field SURVEY=DIR (DIR holds coadd/ and parents.csv)"; exit 2; }
+	@test -f "$(SURVEY)/parents.csv" || { echo "SURVEY='$(SURVEY)': no table $(SURVEY)/parents.csv of targets"; exit 2; }
+	@$(BIN)/halo state upgrade
+	@LUIGI_CONFIG_PATH=campaigns/real_field.cfg $(BIN)/luigi --module luigi_tasks RunCampaign --local-scheduler --workers $(WORKERS) \
+	    --survey-root "$(SURVEY)" --parent "$(SURVEY)/parents.csv" --splits train --on-shortage reduce
+	@LUIGI_CONFIG_PATH=campaigns/real_field.cfg $(BIN)/halo status real_field
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --config-file setup.cfg
+	$(BIN)/lint-imports --config setup.cfg
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and f"Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is {v[0]}.{v[1]}; call: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import venv, ensurepip' || { echo "$(PYTHON) has no venv; on Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.lock pyproject.toml setup.cfg | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+	    --output-file requirements.lock setup.cfg requirements.in
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+	    --extra dev --constraint requirements.lock --output-file requirements-dev.lock setup.cfg requirements.in
+
+clean:
+	rm -rf $(VENV) halo_data build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

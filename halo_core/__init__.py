@@ -1,0 +1,1 @@
+"""Injection-recovery completeness of strong-lens searches: physics, stages, statistics, store and report."""

@@ -1,0 +1,1 @@
+"""The pure part of each stage: tables and arrays in, tables and arrays out."""

@@ -1,0 +1,65 @@
+"""What a check is: a law with a name and a sentence, and a function that compares what it sees with what it expects."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+import pyarrow as pa
+
+from halo_core.records import Finding
+
+Seen = TypeVar("Seen")
+
+
+class Verdict(NamedTuple):
+    """The outcome of one check."""
+
+    is_ok: bool
+    observed: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Check(Generic[Seen]):
+    """One law of a stage; ``severity`` says whether breaking it stops the run."""
+
+    name: str
+    sentence: str
+    function: Callable[[Seen], Verdict]
+    severity: Literal["error", "warning"] = "error"
+
+
+def run_checks(stage: str, checks: Sequence[Check[Seen]], seen: Seen) -> list[Finding]:
+    """Return one finding per check, passed or not."""
+    findings = []
+    for check in checks:
+        verdict = check.function(seen)
+        findings.append(Finding(stage, check.name, verdict.is_ok, check.severity, verdict.observed, verdict.expected, check.sentence))
+    return findings
+
+
+def schema_verdict(table: pa.Table, schema: pa.Schema) -> Verdict:
+    """Return whether a table has every column of the schema in its type."""
+    missing = [name for name in schema.names if name not in table.column_names]
+    wrong = [field.name for field in schema if field.name not in missing and table.schema.field(field.name).type != field.type]
+    return Verdict(
+        not missing and not wrong, f"missing {missing or 'none'}, wrong type {wrong or 'none'}", f"{len(schema)} columns in their types"
+    )
+
+
+def nulls_verdict(table: pa.Table, schema: pa.Schema) -> Verdict:
+    """Return whether the columns that forbid it hold neither NULL nor NaN."""
+    bad = {field.name: n for field in schema if not field.nullable and (n := _n_unknown(table[field.name]))}
+    return Verdict(not bad, f"NULL or NaN: {bad or 'none'}", "none")
+
+
+def none_of(n_bad: int, n_rows: int, what: str) -> Verdict:
+    """Return the verdict of a law that no row may break."""
+    return Verdict(n_bad == 0, f"{n_bad} of {n_rows} {what}", "0")
+
+
+def _n_unknown(column: pa.ChunkedArray) -> int:
+    """Return the number of NULL or NaN values."""
+    if pa.types.is_floating(column.type):
+        return int(column.is_null(nan_is_null=True).to_numpy().sum())
+    return int(column.null_count)

@@ -1,0 +1,316 @@
+"""Checks of cache and injection: accounting, ranges, and on a sample of stored stamps the laws a referee would ask for.
+
+The reference of the sample's checks is an independent one: astropy's full WCS for positions, a uniform supersampled ray-shooting of the lens
+equation for magnification and centroid, the survey's own file for the host's pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from halo_core.constants import BANDS, PIXEL_SCALE_ARCSEC, PSF_FWHM_MAX_ARCSEC, PSF_FWHM_MIN_ARCSEC
+from halo_core.flags import LOSSES, Flag
+from halo_core.lensing import ray_shoot, sersic_surface_brightness
+from halo_core.records import Finding
+from halo_core.stages.injection import lens_and_source
+from halo_core.stages.validation import advise, expect
+from halo_core.stamps import Stamp
+
+STAGE = "injection"
+SAMPLE_SIZE = 24
+POSITION_TOLERANCE_PIX = 0.02
+THEORY_TOLERANCE = 0.01
+_SUPERSAMPLING = 12
+_FIELD_PIX = 96
+
+
+@dataclass(frozen=True)
+class SampledStamp:
+    """One evaluated injection looked at closely.
+
+    Attributes
+    ----------
+    stamp : Stamp
+        What the reader gives.
+    result : mapping
+        The result row.
+    sky_x_pix, sky_y_pix : float
+        Host in the file by astropy's full WCS, 0-based [pix].
+    survey_pixels : ndarray, shape (n_bands, size, size)
+        The same stamp read from the survey's planes.
+    """
+
+    stamp: Stamp
+    result: dict[str, Any]
+    sky_x_pix: float
+    sky_y_pix: float
+    survey_pixels: NDArray[np.float32]
+
+
+def check_injection(tasks: pa.Table, results: pa.Table, planes: pa.Table, sample: Sequence[SampledStamp]) -> list[Finding]:
+    """Return the findings of cache and injection.
+
+    Parameters
+    ----------
+    tasks, results, planes : Table
+        `records.MANIFEST`, `records.RESULTS`, `records.PLANES` of the whole campaign.
+    sample : sequence of SampledStamp
+        Evaluated injections.
+    """
+    if tasks.num_rows == 0 or results.num_rows == 0:
+        return [_rows_equal(tasks, results)]
+    both = _joined(tasks, results)
+    table_checks: list[Callable[[dict[str, NDArray[Any]]], Finding]] = [
+        _every_loss_has_a_reason,
+        _flags_agree_with_words,
+        _metrics_are_measured,
+        _controls_have_no_lens_metrics,
+        _magnification_is_no_loss,
+        _flux_is_magnification_times_unlensed,
+        _psf_in_range,
+        _views_share_their_magnification,
+        _something_was_evaluated,
+    ]
+    findings = [_rows_equal(tasks, results), *(check(both) for check in table_checks), *_plane_checks(planes)]
+    return findings + _sample_checks(sample, n_injections=int(np.sum(both["metrics_ok"] & ~both["is_control"])))
+
+
+def sample_of(tasks: pa.Table, results: pa.Table) -> list[str]:
+    """Return the task ids that are looked at closely: the first evaluated injections in the order of their ids, which are hashes."""
+    both = _joined(tasks, results)
+    ids = both["task_id"][both["metrics_ok"] & ~both["is_control"]]
+    return sorted(str(task_id) for task_id in ids)[:SAMPLE_SIZE]
+
+
+def _joined(tasks: pa.Table, results: pa.Table) -> dict[str, NDArray[Any]]:
+    """Return the columns of tasks and results, row by row of the same task; NULL numbers are NaN."""
+    from_tasks = ["task_id", "physical_id", "is_control", "bandset", *(f"src_flux_{b}_nmgy" for b in BANDS)]
+    right = tasks.select(from_tasks).sort_by("task_id")
+    left = results.sort_by("task_id")
+    n = min(right.num_rows, left.num_rows)
+    columns = {name: right[name].to_numpy()[:n] for name in from_tasks}
+    return columns | {name: left[name].to_numpy()[:n] for name in left.column_names if name != "task_id"}
+
+
+def _rows_equal(tasks: pa.Table, results: pa.Table) -> Finding:
+    """Every manifest row has exactly one result row."""
+    asked, found = tasks["task_id"].to_pylist(), results["task_id"].to_pylist()
+    is_ok = len(asked) > 0 and sorted(asked) == sorted(found)
+    return expect(
+        STAGE,
+        "results_are_the_manifest",
+        is_ok=is_ok,
+        observed=f"{len(found)} results, {len(set(found))} distinct",
+        expected=f"{len(asked)} tasks, each once",
+        sentence="Every manifest row ends as exactly one result row.",
+    )
+
+
+def _count(stage_check: str, bad: NDArray[np.bool_], sentence: str) -> Finding:
+    """Return the finding of a law that must hold for every row."""
+    return expect(STAGE, stage_check, is_ok=not bad.any(), observed=f"{int(bad.sum())} of {bad.size} rows", expected="0 rows", sentence=sentence)
+
+
+def _every_loss_has_a_reason(both: dict[str, NDArray[Any]]) -> Finding:
+    """A row that is not evaluated has a loss bit."""
+    bad = ~both["metrics_ok"] & ((both["flags"] & LOSSES.value) == 0)
+    return _count("losses_have_reasons", bad, "Rows not evaluated without a loss flag.")
+
+
+def _flags_agree_with_words(both: dict[str, NDArray[Any]]) -> Finding:
+    """Evaluated means no loss bit, and the stamp is there."""
+    bad = both["metrics_ok"] & (((both["flags"] & LOSSES.value) != 0) | ~both["cutout_ok"])
+    return _count("evaluated_means_no_loss", bad, "Evaluated rows with a loss flag or without a stamp.")
+
+
+def _metrics_are_measured(both: dict[str, NDArray[Any]]) -> Finding:
+    """No metric of an evaluated injection is NULL or NaN in a band of its bandset."""
+    bad = np.zeros(both["flags"].shape, dtype=np.bool_)
+    injected = both["metrics_ok"] & ~both["is_control"]
+    stems = ["snr_matched_{}", "snr_peak_pixel_{}", "snr_aperture_{}", "total_injected_flux_{}_nmgy", "flux_frac_inside_{}"]
+    for band in BANDS:
+        has_band = np.array([band in bandset for bandset in both["bandset"]])
+        for stem in stems:
+            bad |= injected & has_band & ~np.isfinite(both[stem.format(band)])
+        bad |= both["metrics_ok"] & has_band & ~np.isfinite(both[f"psf_fwhm_used_{band}_arcsec"])
+    for name in ("magnification", "snr_matched_all"):
+        bad |= injected & ~np.isfinite(both[name])
+    for name in ("bad_pixel_frac", "wise_brightmask_frac"):
+        bad |= both["metrics_ok"] & ~np.isfinite(both[name])
+    return _count("evaluated_is_measured", bad, "Evaluated rows with a metric that is NULL or not finite.")
+
+
+def _controls_have_no_lens_metrics(both: dict[str, NDArray[Any]]) -> Finding:
+    """Lens metrics of controls are NULL and the control bit is set."""
+    has_bit = (both["flags"] & Flag.CONTROL.value) != 0
+    bad = (both["is_control"] != has_bit) | (both["is_control"] & (np.isfinite(both["magnification"]) | np.isfinite(both["snr_matched_r"])))
+    return _count("controls_are_bare", bad, "Controls with a lens metric, or rows whose CONTROL bit is wrong.")
+
+
+def _magnification_is_no_loss(both: dict[str, NDArray[Any]]) -> Finding:
+    """An isothermal ellipsoid never dims."""
+    return _count("magnification_at_least_one", both["magnification"] < 1.0, "Rows with a magnification below 1.")
+
+
+def _flux_is_magnification_times_unlensed(both: dict[str, NDArray[Any]]) -> Finding:
+    """Flux in the stamp = magnification x unlensed flux x share inside, and the share is one."""
+    bad = np.zeros(both["flags"].shape, dtype=np.bool_)
+    for band in BANDS:
+        inside = both[f"flux_frac_inside_{band}"]
+        product = both["magnification"] * both[f"src_flux_{band}_nmgy"] * inside
+        total = both[f"total_injected_flux_{band}_nmgy"]
+        known = np.isfinite(total)
+        bad |= known & (~np.isclose(product, total, rtol=1e-6, atol=0.0) | (inside <= 0.0) | (inside > 1.002))
+    return _count("flux_is_accounted", bad, "Rows whose flux is not magnification times unlensed flux times a share within (0, 1].")
+
+
+def _psf_in_range(both: dict[str, NDArray[Any]]) -> Finding:
+    """No PSF size that was used lies outside the believable range; 0 is never used."""
+    bad = np.zeros(both["flags"].shape, dtype=np.bool_)
+    for band in BANDS:
+        used = both[f"psf_fwhm_used_{band}_arcsec"]
+        bad |= np.isfinite(used) & ((used < PSF_FWHM_MIN_ARCSEC) | (used > PSF_FWHM_MAX_ARCSEC))
+    return _count("psf_in_range", bad, f"Rows with a PSF size outside {PSF_FWHM_MIN_ARCSEC}-{PSF_FWHM_MAX_ARCSEC} arcsec.")
+
+
+def _views_share_their_magnification(both: dict[str, NDArray[Any]]) -> Finding:
+    """Every view of one physical injection has the same magnification."""
+    known = np.isfinite(both["magnification"])
+    pairs = set(zip(both["physical_id"][known].tolist(), both["magnification"][known].tolist(), strict=True))
+    n_ids = len({physical_id for physical_id, _ in pairs})
+    return expect(
+        STAGE,
+        "views_are_one_injection",
+        is_ok=len(pairs) == n_ids,
+        observed=f"{len(pairs)} magnifications",
+        expected=f"{n_ids} physical injections",
+        sentence="Views of one physical injection share its magnification.",
+    )
+
+
+def _something_was_evaluated(both: dict[str, NDArray[Any]]) -> Finding:
+    """At least one injection was evaluated."""
+    n = int(np.sum(both["metrics_ok"] & ~both["is_control"]))
+    return expect(STAGE, "coverage", is_ok=n > 0, observed=f"{n} injections", expected="at least 1", sentence="Injections that were evaluated.")
+
+
+def _plane_checks(planes: pa.Table) -> list[Finding]:
+    """Every plane asked for has one row, every loss its reason."""
+    rows = planes.to_pylist()
+    keys = {(row["brickname"], row["plane"]) for row in rows}
+    unexplained = [row for row in rows if (row["status"] == "ok") != (row["reason"] is None) or (row["status"] == "ok" and not row["sha256"])]
+    lost = sum(row["status"] != "ok" for row in rows)
+    return [
+        expect(
+            STAGE,
+            "planes_are_counted",
+            is_ok=len(rows) > 0 and len(keys) == len(rows),
+            observed=f"{len(rows)} rows, {len(keys)} planes",
+            expected="one row per plane",
+            sentence="Every plane asked for has one row, losses included.",
+        ),
+        expect(
+            STAGE,
+            "lost_planes_have_reasons",
+            is_ok=not unexplained,
+            observed=f"{len(unexplained)} of {len(rows)} rows",
+            expected="0 rows",
+            sentence="Planes without sha256, or lost without a reason.",
+        ),
+        advise(
+            STAGE,
+            "planes_are_there",
+            is_ok=lost == 0,
+            observed=f"{lost} of {len(rows)} planes lost",
+            expected="0 lost",
+            sentence="Planes that the survey lacks or that failed verification; their tasks are not evaluated.",
+        ),
+    ]
+
+
+def _sample_checks(sample: Sequence[SampledStamp], *, n_injections: int) -> list[Finding]:
+    """Return the laws of the stored stamps."""
+    enough = min(SAMPLE_SIZE, n_injections)
+    checks = [
+        ("sample_is_whole", float(enough - len(sample)), 0.0, "Evaluated injections that were to be looked at and were not."),
+        ("host_is_the_survey", _worst(sample, _host_difference), 0.0, "Largest difference of a stored host from the survey's pixels [nmgy]."),
+        ("injected_is_host_plus_arc", _worst(sample, _sum_difference), 0.0, "Largest difference of injected from host + arc [nmgy]."),
+        ("lens_on_the_host", _worst(sample, _position_error), POSITION_TOLERANCE_PIX, "Largest distance of the lens from the host's place on the sky [pix]."),
+        ("arc_where_theory_says", _worst(sample, _centroid_error), POSITION_TOLERANCE_PIX, "Largest distance of an arc's centroid from ray-shooting [pix]."),
+        ("magnification_of_theory", _worst(sample, _magnification_error), THEORY_TOLERANCE, "Largest relative difference of a magnification from ray-shooting."),
+    ]
+    return [
+        expect(STAGE, name, is_ok=worst <= limit, observed=f"{worst:.3g}", expected=f"at most {limit:g}, {len(sample)} stamps", sentence=sentence)
+        for name, worst, limit, sentence in checks
+    ]
+
+
+def _worst(sample: Sequence[SampledStamp], measure: Callable[[SampledStamp], float]) -> float:
+    """Return the largest value of a measure over the sample; 0 for an empty one, which `sample_is_whole` judges."""
+    return max((measure(item) for item in sample), default=0.0)
+
+
+def _host_difference(item: SampledStamp) -> float:
+    """Return the largest difference of the stored host from the survey."""
+    return float(np.max(np.abs(item.stamp.host - item.survey_pixels)))
+
+
+def _sum_difference(item: SampledStamp) -> float:
+    """Return the largest difference of injected from host + arc."""
+    return float(np.max(np.abs(item.stamp.injected - (item.stamp.host + item.stamp.arc))))
+
+
+def _position_error(item: SampledStamp) -> float:
+    """Return the distance of the recorded lens position from the host's place by the full WCS [pix]."""
+    x = item.result["stamp_x0_pix"] + item.result["host_x_pix"]
+    y = item.result["stamp_y0_pix"] + item.result["host_y_pix"]
+    return float(np.hypot(x - item.sky_x_pix, y - item.sky_y_pix))
+
+
+def _centroid_error(item: SampledStamp) -> float:
+    """Return the distance of the stored arc's centroid from theory's, placed on the sky position [pix].
+
+    A symmetric PSF moves no centroid; light outside the stamp would, so only stamps that hold 99.9 % of it are compared.
+    """
+    if item.result["flux_frac_inside_r"] < 0.999:
+        return 0.0
+    arc = item.stamp.arc[item.stamp.bands.index("r")].astype(np.float64)
+    rows, columns = np.indices(arc.shape)
+    found = np.array([(columns * arc).sum(), (rows * arc).sum()]) / arc.sum()
+    _, offset = theory(item.stamp.truth)
+    host = np.array([item.sky_x_pix - item.result["stamp_x0_pix"], item.sky_y_pix - item.result["stamp_y0_pix"]])
+    return float(np.hypot(*(found - host - offset / PIXEL_SCALE_ARCSEC)))
+
+
+def _magnification_error(item: SampledStamp) -> float:
+    """Return the relative difference of the recorded magnification from theory's."""
+    magnification, _ = theory(item.stamp.truth)
+    return abs(float(item.result["magnification"]) / magnification - 1.0)
+
+
+def theory(row: Any) -> tuple[float, NDArray[np.float64]]:
+    """Return magnification and centroid of a manifest row by uniform supersampled ray-shooting.
+
+    Returns
+    -------
+    magnification : float
+        Lensed over unlensed flux.
+    centroid_arcsec : ndarray, shape (2,)
+        Centroid of the lensed light from the lens, (x, y) [arcsec].
+    """
+    middle = (_FIELD_PIX - 1) / 2
+    lens, source = lens_and_source(row, middle, middle, size_pix=_FIELD_PIX, bands=("r",))
+    step = PIXEL_SCALE_ARCSEC / _SUPERSAMPLING
+    n = _FIELD_PIX * _SUPERSAMPLING
+    axis = (np.arange(n) - (n - 1) / 2) * step
+    flux, moment = 0.0, np.zeros(2)
+    for rows in np.array_split(axis, _SUPERSAMPLING):
+        x, y = np.meshgrid(axis, rows)
+        light = sersic_surface_brightness(*ray_shoot(x, y, lens=lens), source=source, flux_nmgy=1.0)
+        flux += float(light.sum())
+        moment += [float((light * x).sum()), float((light * y).sum())]
+    return flux * step**2, moment / flux

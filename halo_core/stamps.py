@@ -1,0 +1,156 @@
+"""Stamps for people and detectors: the injected image, the host, the arc, its inverse variance, mask and truth, by task.
+
+Host and arc are stored once at the largest size; a stamp of any smaller size is their exact crop, and injected = host + arc.
+
+>>> from halo_core.stamps import read_stamps
+>>> for stamp in read_stamps(block_folder, tasks):          # tasks: rows of the manifest, any configured size
+...     detector(stamp.injected, stamp.invvar, stamp.maskbits)
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from halo_core.constants import BANDS
+from halo_core.errors import SurveyDataError
+from halo_core.stages.files import read_matching
+from halo_core.survey.coadds import crop_start
+
+HOSTS_FILE = "hosts.parquet"
+ARCS_FILE = "arcs.parquet"
+RESULTS_FILE = "results.parquet"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """One task's pixels.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        Bands of the first axis.
+    injected : ndarray, shape (n_bands, size, size), float32
+        host + arc [nmgy per pixel].
+    host : ndarray, shape (n_bands, size, size), float32
+        Survey pixels [nmgy per pixel].
+    arc : ndarray, shape (n_bands, size, size), float32
+        Noiseless arc; 0 for a control [nmgy per pixel].
+    invvar : ndarray, shape (n_bands, size, size), float32
+        Inverse variance [nmgy^-2].
+    maskbits : ndarray, shape (size, size), int32
+        Survey mask bits, with OUTSIDE_MASK_BIT outside the file.
+    truth : mapping
+        The manifest row.
+    """
+
+    bands: tuple[str, ...]
+    injected: NDArray[np.float32]
+    host: NDArray[np.float32]
+    arc: NDArray[np.float32]
+    invvar: NDArray[np.float32]
+    maskbits: NDArray[np.int32]
+    truth: Mapping[str, Any]
+
+
+def read_stamps(block_folder: Path, tasks: pa.Table) -> Iterator[Stamp]:
+    """Yield the stamp of each task, in the order of the tasks.
+
+    Parameters
+    ----------
+    block_folder : Path
+        Folder that holds a block's hosts and arcs.
+    tasks : Table
+        Manifest rows of that block.
+
+    Raises
+    ------
+    SurveyDataError
+        The host or arc of a task is not stored: the task was not evaluated; its result says why.
+    """
+    rows = tasks.to_pylist()
+    hosts = _by_key(read_matching(block_folder / HOSTS_FILE, "host_id", (row["host_id"] for row in rows)), "host_id")
+    injections = [row["physical_id"] for row in rows if not row["is_control"]]
+    arcs = _by_key(read_matching(block_folder / ARCS_FILE, "physical_id", injections), "physical_id") if injections else {}
+    for row in rows:
+        yield _stamp(row, hosts, arcs)
+
+
+def _by_key(table: pa.Table, key: str) -> dict[str, tuple[pa.Table, int]]:
+    """Return where the row of each key is; stamps stay in the table's memory until they are asked for."""
+    return {value: (table, i) for i, value in enumerate(table[key].to_pylist())}
+
+
+def _stamp(row: Mapping[str, Any], hosts: Mapping[str, tuple[pa.Table, int]], arcs: Mapping[str, tuple[pa.Table, int]]) -> Stamp:
+    """Return one task's stamp."""
+    bands, size = tuple(band for band in BANDS if band in row["bandset"]), row["stamp_size"]
+    if row["host_id"] not in hosts or not (row["is_control"] or row["physical_id"] in arcs):
+        raise SurveyDataError(f"task {row['task_id']}: its host or arc is not stored, it was not evaluated; see its flags in injection_results")
+    host = np.stack([_pixels(hosts[row["host_id"]], f"image_{band}", size) for band in bands])
+    if row["is_control"]:
+        arc = np.zeros_like(host)
+        injected = host.copy()
+    else:
+        arc = np.stack([_pixels(arcs[row["physical_id"]], f"arc_{band}", size) for band in bands])
+        injected = host + arc
+    return Stamp(
+        bands=bands,
+        injected=injected,
+        host=host,
+        arc=arc,
+        invvar=np.stack([_pixels(hosts[row["host_id"]], f"invvar_{band}", size) for band in bands]),
+        maskbits=_pixels(hosts[row["host_id"]], "maskbits", size),
+        truth=row,
+    )
+
+
+def _pixels(place: tuple[pa.Table, int], column: str, size_pix: int) -> NDArray[Any]:
+    """Return one stored stamp, cropped."""
+    table, i = place
+    stored = table[column][i]
+    if not stored.is_valid:
+        raise SurveyDataError(f"{column} of row {i} is not stored: the plane was lost; see the flags of the task in injection_results")
+    flat = np.asarray(stored.values.to_numpy(zero_copy_only=False))
+    side = int(table["size_pix"][i].as_py())
+    start = crop_start(side, size_pix)
+    if start < 0:
+        raise ValueError(f"stamps are stored at {side} pixels, a size of {size_pix} was asked for")
+    return flat.reshape(side, side)[start : start + size_pix, start : start + size_pix].copy()
+
+
+def write_npz(stamp: Stamp, path: Path) -> None:
+    """Write a stamp and its truth as a NumPy archive."""
+    truth = {f"truth_{name}": np.asarray(value) for name, value in stamp.truth.items() if value is not None}
+    np.savez_compressed(
+        path,
+        bands=np.array(stamp.bands),
+        injected=stamp.injected,
+        host=stamp.host,
+        arc=stamp.arc,
+        invvar=stamp.invvar,
+        maskbits=stamp.maskbits,
+        **truth,
+    )
+
+
+def write_fits(stamp: Stamp, path: Path) -> None:
+    """Write a stamp as FITS: one image extension per array, the truth in the primary header as HIERARCH cards."""
+    primary = fits.PrimaryHDU()
+    primary.header["BANDS"] = "".join(stamp.bands)
+    for name, value in stamp.truth.items():
+        if value is not None:
+            primary.header[f"HIERARCH {name}"] = value
+    images = {"INJECTED": stamp.injected, "HOST": stamp.host, "ARC": stamp.arc, "INVVAR": stamp.invvar, "MASKBITS": stamp.maskbits}
+    units = {"INJECTED": "nanomaggy", "HOST": "nanomaggy", "ARC": "nanomaggy", "INVVAR": "1/nanomaggy^2"}
+    hdus = [primary]
+    for name, image in images.items():
+        hdu = fits.ImageHDU(image, name=name)
+        if name in units:
+            hdu.header["BUNIT"] = units[name]
+        hdus.append(hdu)
+    fits.HDUList(hdus).writeto(path, overwrite=True)

@@ -1,0 +1,253 @@
+"""Catalogues of the survey as they enter: column names, units and types are made ours here and nowhere else.
+
+The brick table's ``psfdepth`` is an AB magnitude, the sweeps' ``psfdepth`` an inverse variance under the same name: on entry the first
+becomes ``psfdepth_<band>_mag``, the second stays a raw column of the sweep.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from astropy.io import fits
+from numpy.typing import NDArray
+from pyarrow import csv, parquet
+
+from halo_core import records
+from halo_core.constants import BANDS
+from halo_core.errors import ConventionError, SurveyDataError
+from halo_core.survey.bricks import Bricks, brick_by_name
+
+Columns = dict[str, NDArray[Any]]
+
+_SWEEP_PER_BAND = ("flux", "flux_ivar", "mw_transmission", "nobs", "psfsize", "psfdepth")
+_SWEEP_W1 = ("flux_w1", "flux_ivar_w1", "mw_transmission_w1")
+_SWEEP_FIBER = ("fiberflux_z", "fibertotflux_z", "gaia_phot_g_mean_mag")
+_SWEEP_SHAPE = ("shape_r", "shape_e1", "shape_e2", "sersic")
+
+REQUIRED_SWEEP_COLUMNS: tuple[str, ...] = (
+    *("release", "brickid", "brickname", "objid", "type", "ra", "dec", "ebv", "maskbits"),
+    *(f"{stem}_{band}" for stem in _SWEEP_PER_BAND for band in BANDS),
+    *_SWEEP_W1,
+    *_SWEEP_FIBER,
+    *_SWEEP_SHAPE,
+)
+"""Columns that the selection of parents reads, lower case."""
+
+_REQUIRED_BRICK_COLUMNS = ("brickname", "ra", "dec", "ebv", *(f"{stem}_{band}" for stem in ("psfsize", "psfdepth") for band in BANDS))
+_CENTRE_TOLERANCE_DEG = 1e-3
+_FAINTEST_DEPTH_MAG = 35.0
+_PARQUET = (".parquet", ".pq")
+_FITS = (".fits", ".fits.gz", ".fit", ".fits.fz")
+
+
+def read_bricks(path: Path | str) -> pa.Table:
+    """Return the survey's brick table under our names and units.
+
+    Parameters
+    ----------
+    path : path
+        FITS (plain or gzipped), Parquet (file or folder) or CSV; upper or lower case. Needed: brickname, ra, dec, ebv, psfsize_g/r/z
+        [arcsec], psfdepth_g/r/z [AB mag]. nexp_g/r/z may be absent; ids and edges come from the closed-form grid.
+
+    Returns
+    -------
+    Table
+        Schema ``records.BRICKS``. A band without data (psfsize or psfdepth zero or not finite) is NULL, and so is nexp where absent.
+
+    Raises
+    ------
+    SurveyDataError
+        A column is missing, a brick is not of the grid, is named twice, or its id or centre disagrees with its name.
+    ConventionError
+        psfdepth holds values that are no magnitudes.
+    """
+    raw = read_external(path)
+    _require(raw, _REQUIRED_BRICK_COLUMNS, Path(path))
+    grid = brick_by_name(raw["brickname"])
+    _check_grid(raw, grid, Path(path))
+    columns: dict[str, Any] = {
+        "brickname": pa.array(grid.brickname),
+        **{name: getattr(grid, name) for name in ("brickid", "ra", "dec", "ra1", "ra2", "dec1", "dec2")},
+        "ebv": np.asarray(raw["ebv"], np.float64),
+    }
+    for band in BANDS:
+        columns[f"nexp_{band}"] = _counts(raw, f"nexp_{band}")
+        columns[f"psfsize_{band}_arcsec"] = _positive(raw[f"psfsize_{band}"])
+        columns[f"psfdepth_{band}_mag"] = _depth_mag(raw[f"psfdepth_{band}"], band, Path(path))
+    return records.conform(columns, records.BRICKS, where=str(path))
+
+
+def read_sweep(path: Path | str) -> Columns:
+    """Return one sweep (or Tractor) catalogue as raw columns.
+
+    Parameters
+    ----------
+    path : path
+        FITS table of DR9 or later in HDU 1, upper or lower case.
+
+    Returns
+    -------
+    dict of str to ndarray, each shape (n,)
+        `REQUIRED_SWEEP_COLUMNS` in native byte order, text without trailing blanks, and ``brick_primary`` (True throughout where the
+        file has none: sweeps hold primary objects only). Units are the file's: fluxes nmgy, not extinction corrected; psfdepth nmgy^-2.
+
+    Raises
+    ------
+    SurveyDataError
+        The file is not a FITS table or lacks a column; a DR8-style table is called so.
+    """
+    with fits.open(path, mode="readonly", memmap=True) as hdus:
+        given = _fits_names(hdus, Path(path))
+        _require(given, REQUIRED_SWEEP_COLUMNS, Path(path))
+        data = hdus[1].data
+        columns = {name: _native(data[given[name]]) for name in REQUIRED_SWEEP_COLUMNS}
+        n_rows = len(data)
+        is_primary = np.ones(n_rows, np.bool_) if "brick_primary" not in given else np.array(data[given["brick_primary"]], np.bool_)
+    return columns | {"brick_primary": is_primary}
+
+
+def read_sweeps(paths: Iterable[Path | str]) -> Columns:
+    """Return several sweeps as one table, in the order given; columns and errors as `read_sweep`.
+
+    Raises
+    ------
+    ValueError
+        No path is given.
+    """
+    tables = [read_sweep(path) for path in paths]
+    if not tables:
+        raise ValueError("no sweep file was given")
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def read_external(path: Path | str) -> Columns:
+    """Return a table as it is, one array per column, names in lower case.
+
+    Parameters
+    ----------
+    path : path
+        CSV, FITS (table in HDU 1) or Parquet (a file or a folder of them), told apart by the name.
+
+    Returns
+    -------
+    dict of str to ndarray, each shape (n,)
+        Native byte order. NULL numbers are NaN (integers with NULLs become floats), NULL text is empty.
+
+    Raises
+    ------
+    SurveyDataError
+        The format is unknown, the file does not parse, or two columns differ in case only.
+    FileNotFoundError
+        There is no such file.
+    """
+    file = Path(path)
+    name = file.name.lower()
+    if file.is_dir() or name.endswith(_PARQUET):
+        return _from_arrow(_parsed(parquet.read_table, file), file)
+    if name.endswith(".csv"):
+        return _from_arrow(_parsed(csv.read_csv, file), file)
+    if name.endswith(_FITS):
+        with fits.open(file, mode="readonly", memmap=False) as hdus:
+            given = _fits_names(hdus, file)
+            return {column: _native(hdus[1].data[raw]) for column, raw in given.items()}
+    raise SurveyDataError(f"{file}: unknown table format; expected .csv, .parquet, a folder of Parquet files, or {', '.join(_FITS)}")
+
+
+def _require(given: Mapping[str, object], needed: Iterable[str], path: Path) -> None:
+    """Raise for missing columns, naming them and a release that never had them."""
+    missing = [name for name in needed if name not in given]
+    if missing:
+        old = " (a DR8-style table: it has SHAPEDEV_R instead of SHAPE_R; use DR9 or later)" if "shapedev_r" in given else ""
+        raise SurveyDataError(f"{path}: columns missing: {', '.join(missing)}{old}; found {len(given)} columns: {', '.join(sorted(given))}")
+
+
+def _fits_names(hdus: fits.HDUList, path: Path) -> dict[str, str]:
+    """Return the file's column name by lower-case name."""
+    if len(hdus) < 2 or not isinstance(hdus[1], fits.BinTableHDU):
+        raise SurveyDataError(f"{path}: HDU 1 is not a binary table")
+    return _lower(list(hdus[1].columns.names), path)
+
+
+def _lower(names: list[str], path: Path) -> dict[str, str]:
+    """Return name by lower-case name, refusing two that become one."""
+    lower = {name.lower(): name for name in names}
+    if len(lower) != len(names):
+        twice = sorted(name for name in names if lower[name.lower()] != name)
+        raise SurveyDataError(f"{path}: columns {twice} differ from another one in case only, or stand twice")
+    return lower
+
+
+def _native(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a column in native byte order; text without trailing blanks."""
+    array = np.asarray(values)
+    if array.dtype.kind in "SU":
+        return np.char.rstrip(array.astype(np.str_))
+    return np.array(array, dtype=array.dtype.newbyteorder("="))
+
+
+def _parsed(reader: Any, file: Path) -> pa.Table:
+    """Return what an arrow reader makes of a file, or say why it does not parse."""
+    try:
+        return reader(file)
+    except pa.ArrowInvalid as error:
+        raise SurveyDataError(f"{file}: does not parse: {error}") from error
+
+
+def _from_arrow(table: pa.Table, path: Path) -> Columns:
+    """Return arrow columns as arrays."""
+    return {name: _array(table[raw]) for name, raw in _lower(table.column_names, path).items()}
+
+
+def _array(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return one arrow column: text as text, NULL as NaN or empty."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_dictionary(column.type):
+        return np.array([value or "" for value in column.to_pylist()], dtype=np.str_)
+    if pa.types.is_null(column.type):
+        return np.full(len(column), np.nan)
+    values = column.to_numpy()
+    if values.dtype == np.object_ and pa.types.is_boolean(column.type):
+        raise SurveyDataError(f"a boolean column holds {column.null_count} NULLs: say true or false")
+    return np.array(values)
+
+
+def _check_grid(raw: Columns, grid: Bricks, path: Path) -> None:
+    """Check that every name is there once and that given ids and centres are those of the name."""
+    n_twice = len(grid.brickid) - len(np.unique(grid.brickid))
+    if n_twice:
+        raise SurveyDataError(f"{path}: {n_twice} rows repeat a brick; one row per brick is expected")
+    off = np.abs((np.asarray(raw["ra"], np.float64) - grid.ra + 180.0) % 360.0 - 180.0) * np.cos(np.deg2rad(grid.dec))
+    wrong = ~((off < _CENTRE_TOLERANCE_DEG) & (np.abs(np.asarray(raw["dec"], np.float64) - grid.dec) < _CENTRE_TOLERANCE_DEG))
+    if "brickid" in raw:
+        wrong |= np.asarray(raw["brickid"]) != grid.brickid
+    if wrong.any():
+        names = ", ".join(grid.brickname[wrong][:5])
+        raise SurveyDataError(f"{path}: id or centre of {int(wrong.sum())} bricks is not that of the brick's name: {names}")
+
+
+def _counts(raw: Columns, name: str) -> NDArray[Any] | pa.Array:
+    """Return a column of counts, NULL throughout where the table has none."""
+    if name not in raw:
+        return pa.nulls(len(raw["brickname"]), pa.int64())
+    values = raw[name]
+    if values.dtype.kind != "f":
+        return values
+    return pa.array(np.nan_to_num(values).astype(np.int64), mask=~np.isfinite(values))
+
+
+def _positive(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the values, NaN where they are not positive."""
+    array = np.asarray(values, dtype=np.float64)
+    return np.where(np.isfinite(array) & (array > 0.0), array, np.nan)
+
+
+def _depth_mag(values: NDArray[Any], band: str, path: Path) -> NDArray[np.float64]:
+    """Return a depth in magnitudes, refusing inverse variances under the same name."""
+    depth = _positive(values)
+    if np.nanmax(depth, initial=0.0) > _FAINTEST_DEPTH_MAG:
+        raise ConventionError(
+            f"{path}: psfdepth_{band} reaches {np.nanmax(depth):.4g}, above {_FAINTEST_DEPTH_MAG}: these are inverse variances (nmgy^-2); "
+            "the brick table's psfdepth is an AB magnitude"
+        )
+    return depth

@@ -1,0 +1,177 @@
+"""What a fetched coadd plane must satisfy before anything is measured on it.
+
+A plane passes when the file is whole (length, FITS checksums where the file has them), every tile decodes, and it is what its name
+says: the type, band and brick of its header, and a WCS that lies on the pixel grid of that brick. Non-finite pixels are not a fault
+of the file: they are flagged where a stamp meets them. Files without checksum cards exist; there a flipped bit shows only where the
+tile's own coding notices it.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException  # astropy raises it but exports it nowhere else
+from astropy.io.fits.verify import VerifyError
+from astropy.utils.exceptions import AstropyUserWarning
+
+from halo_core.constants import BRICK_SIZE_PIX, MAG_ZERO_NMGY
+from halo_core.errors import SurveyDataError
+from halo_core.survey.bricks import brick_by_name, brick_wcs
+from halo_core.survey.fits_bytes import ALL_ONES, ones_complement_sum
+from halo_core.survey.layout import split_plane
+from halo_core.survey.projection import tan_wcs
+
+WCS_TOLERANCE_PIX = 0.01
+"""Largest distance between the file's WCS and the brick's pixel grid [pix]."""
+
+_UNIT_BY_KIND = {"image": "nanomaggy", "invvar": "1/nanomaggy^2"}
+_INTEGER_KINDS = ("maskbits", "nexp")
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    RuntimeError,
+    OverflowError,
+    VerifyError,
+    CfitsioException,
+    zlib.error,
+)
+
+
+def verify_plane(path: Path | str, plane: str, brickname: str) -> None:
+    """Check that a file is the whole, undamaged plane of this brick.
+
+    Parameters
+    ----------
+    path : path
+        Local file.
+    plane : str
+        Name such as ``image-g`` or ``maskbits``.
+    brickname : str
+        Brick the plane was fetched for.
+
+    Raises
+    ------
+    SurveyDataError
+        The file is not FITS, is truncated, fails a checksum, has a tile that does not decode, or is another plane, band or brick
+        than named.
+    OSError
+        The file is not there or may not be read.
+    """
+    file = Path(path)
+    n_bytes = file.stat().st_size
+    with file.open("rb") as stream:
+        stream.read(1)
+    where = f"{file.name} (plane {plane} of brick {brickname})"
+    with _damage_named(where):
+        _verify_bytes(file, n_bytes, where)
+        with fits.open(file, mode="readonly", memmap=False) as hdus:
+            header, shape = _verify_image(hdus, plane, where)
+    _verify_identity(header, plane, brickname, where)
+    _verify_grid(header, shape, brickname, where)
+
+
+@contextmanager
+def _damage_named(where: str) -> Iterator[None]:
+    """Turn whatever a damaged file makes the FITS reader raise into one error; its warnings are repeated by our own checks."""
+    try:
+        with catch_warnings():
+            simplefilter("ignore", AstropyUserWarning)
+            yield
+    except _UNREADABLE as error:
+        raise SurveyDataError(f"{where}: not readable as FITS: {type(error).__name__}: {error}") from error
+
+
+def _verify_bytes(file: Path, n_bytes: int, where: str) -> None:
+    """Check the length of the file and the checksums that its headers carry."""
+    with fits.open(file, mode="readonly", memmap=False, disable_image_compression=True) as hdus, file.open("rb") as stream:
+        places = [hdu.fileinfo() for hdu in hdus]
+        cards = [(str(hdu.header.get("CHECKSUM", "")).strip("0 "), str(hdu.header.get("DATASUM", "")).strip()) for hdu in hdus]
+        end = places[-1]["datLoc"] + places[-1]["datSpan"]
+        if n_bytes < end:
+            raise SurveyDataError(f"{where}: truncated, {n_bytes} of {end} bytes")
+        if n_bytes > end:
+            raise SurveyDataError(f"{where}: {n_bytes} bytes, but its HDUs end at {end}: cut short in a header, or with foreign bytes")
+        for index, (place, (checksum, datasum)) in enumerate(zip(places, cards, strict=True)):
+            header_sum = ones_complement_sum(_bytes_at(stream, place["hdrLoc"], place["datLoc"] - place["hdrLoc"]))
+            data_sum = ones_complement_sum(_bytes_at(stream, place["datLoc"], place["datSpan"]))
+            if datasum and int(datasum) % ALL_ONES != data_sum % ALL_ONES:
+                raise SurveyDataError(f"{where}: DATASUM of HDU {index} is {data_sum}, its card says {datasum}: the data are damaged")
+            if checksum and (header_sum + data_sum) % ALL_ONES != 0:
+                raise SurveyDataError(f"{where}: CHECKSUM of HDU {index} fails: header or data are damaged")
+
+
+def _bytes_at(stream: Any, start: int, length: int) -> bytes:
+    """Return a part of an open file."""
+    stream.seek(start)
+    data: bytes = stream.read(length)
+    return data
+
+
+def _verify_image(hdus: fits.HDUList, plane: str, where: str) -> tuple[fits.Header, tuple[int, int]]:
+    """Check that HDU 1 is an image of a possible size and type whose every tile decodes; return its header and shape."""
+    if len(hdus) < 2:
+        raise SurveyDataError(f"{where}: no HDU 1")
+    shape = tuple(int(n) for n in hdus[1].shape)
+    if len(shape) != 2 or not all(1 <= n <= BRICK_SIZE_PIX for n in shape):
+        raise SurveyDataError(f"{where}: HDU 1 has shape {shape}, expected two axes of 1..{BRICK_SIZE_PIX} pixels")
+    pixels = hdus[1].data
+    is_integer = split_plane(plane)[0] in _INTEGER_KINDS
+    if pixels is None or pixels.shape != shape or (pixels.dtype.kind in "iu") != is_integer:
+        found = "nothing" if pixels is None else f"{pixels.dtype} {pixels.shape}"
+        raise SurveyDataError(f"{where}: decoded to {found}, expected {'integers' if is_integer else 'floats'} of shape {shape}")
+    return hdus[1].header, (shape[0], shape[1])
+
+
+def _verify_identity(header: Mapping[str, Any], plane: str, brickname: str, where: str) -> None:
+    """Check the cards that say what the plane is, where the file has them."""
+    kind, band = split_plane(plane)
+    given = {
+        "BRICK": (brickname, _card(header, "BRICK")),
+        "IMTYPE": (kind, _card(header, "IMTYPE").lower()),
+        "BUNIT": (_UNIT_BY_KIND.get(kind, ""), _card(header, "BUNIT").lower()),
+        "band": (band or "", _band_card(header)),
+    }
+    for name, (expected, found) in given.items():
+        if expected and found and expected != found:
+            raise SurveyDataError(f"{where}: header says {name} {found!r}, expected {expected!r}")
+    if kind == "image" and float(header.get("MAGZERO", MAG_ZERO_NMGY)) != MAG_ZERO_NMGY:
+        raise SurveyDataError(f"{where}: MAGZERO {header['MAGZERO']}, expected {MAG_ZERO_NMGY}: the fluxes are not nanomaggies")
+
+
+def _card(header: Mapping[str, Any], name: str) -> str:
+    """Return a card as text, empty where there is none."""
+    return str(header.get(name, "")).strip()
+
+
+def _band_card(header: Mapping[str, Any]) -> str:
+    """Return the band of a header: FILTERX is the letter, FILTER the instrument's name that starts with it."""
+    for card in ("FILTERX", "BAND", "FILTER"):
+        words = _card(header, card).lower().split()
+        if words:
+            return words[0]
+    return ""
+
+
+def _verify_grid(header: Mapping[str, Any], shape: tuple[int, int], brickname: str, where: str) -> None:
+    """Check that the four corners lie on whole pixels of the brick's grid, all at one offset, inside the brick image."""
+    brick = brick_by_name(brickname)
+    ny, nx = shape
+    corners = np.array([[0, 0], [nx - 1, 0], [0, ny - 1], [nx - 1, ny - 1]], dtype=np.float64)
+    sky = tan_wcs(header, shape, where=where).wcs_pix2world(corners, 0)
+    offset = brick_wcs(float(brick.ra[0]), float(brick.dec[0])).wcs_world2pix(sky, 0) - corners
+    start = np.rint(offset[0])
+    distance = float(np.max(np.abs(offset - start))) if np.isfinite(offset).all() else np.inf
+    if not distance <= WCS_TOLERANCE_PIX:
+        raise SurveyDataError(f"{where}: its WCS is {distance:.3g} pixels off the grid of the brick, allowed {WCS_TOLERANCE_PIX}")
+    x0, y0 = int(start[0]), int(start[1])
+    if min(x0, y0) < 0 or max(x0 + nx, y0 + ny) > BRICK_SIZE_PIX:
+        raise SurveyDataError(f"{where}: {nx} x {ny} pixels from ({x0}, {y0}) reach outside the {BRICK_SIZE_PIX}-pixel brick")

@@ -1,0 +1,25 @@
+"""The pipeline: `luigi --module luigi_tasks TASK`. Thin tasks of order and completion; what they do is in halo_core."""
+
+from luigi_tasks.cache import CacheCoadds
+from luigi_tasks.injection import InjectAll
+from luigi_tasks.manifest import BuildManifest
+from luigi_tasks.parent import BuildParent
+from luigi_tasks.report import RenderReport
+from luigi_tasks.run import RunCampaign
+from luigi_tasks.summary import SummariseCompleteness
+from luigi_tasks.survey import MakeMockSurvey, ReadSurvey
+from luigi_tasks.validation import ValidateCampaign, ValidateStage
+
+__all__ = [
+    "BuildManifest",
+    "BuildParent",
+    "CacheCoadds",
+    "InjectAll",
+    "MakeMockSurvey",
+    "ReadSurvey",
+    "RenderReport",
+    "RunCampaign",
+    "SummariseCompleteness",
+    "ValidateCampaign",
+    "ValidateStage",
+]

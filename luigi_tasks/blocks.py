@@ -1,0 +1,152 @@
+"""What the block tasks of cache and injection share: the plan they read, the manifest rows of a block, its planes."""
+
+import json
+import logging
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import luigi
+import pyarrow as pa
+
+from halo_core.errors import AccountingError, ObjectStoreError
+from halo_core.stages.cache import planes_needed, planes_table
+from halo_core.stages.files import read_table
+from halo_core.stages.injection import InjectionConfig
+from halo_core.store import blocks as block_rows
+from halo_core.store.sessions import begin, read
+from luigi_tasks.fetch import PlaneSource
+from luigi_tasks.objects import FolderObjects, open_objects
+from luigi_tasks.progress import describe
+from luigi_tasks.stage import put_table
+from luigi_tasks.targets import PLANES_FILE, TASKS_FILE, BlockTarget, block_prefix, stage_prefix
+
+logger = logging.getLogger(__name__)
+
+PLAN = "_plan.json"
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """What every block of a stage is done by; stored before the first block starts."""
+
+    manifest_digest: str
+    cache_digest: str
+    injection_digest: str
+    source_id: str
+    injection: InjectionConfig
+
+    def put(self, objects: FolderObjects, word: str, digest: str) -> None:
+        """Store the plan; the same digest gives the same plan."""
+        objects.put(f"{stage_prefix(word, digest)}/{PLAN}", json.dumps(asdict(self), indent=1, sort_keys=True).encode())
+
+    @classmethod
+    def read(cls, objects: FolderObjects, word: str, digest: str) -> "BlockPlan":
+        """Read the plan of a stage."""
+        content: dict[str, Any] = json.loads(objects.read(f"{stage_prefix(word, digest)}/{PLAN}"))
+        injection: Mapping[str, Any] = content.pop("injection")
+        return cls(**content, injection=InjectionConfig(**{**injection, "bands": tuple(injection["bands"])}))
+
+
+class BlockTask(luigi.Task):
+    """A block of a stage, known by the stage's digest and its number."""
+
+    digest: str = luigi.Parameter(description="Digest of the stage.")
+    block: int = luigi.IntParameter(description="Number of the block.")
+    objects_root: str = luigi.Parameter(description="Folder of the objects.")
+    survey_root: str = luigi.Parameter(description="Folder that holds coadd/.")
+    state_url: str = luigi.Parameter(
+        description="SQLAlchemy URL of the state.", significant=False, visibility=luigi.parameter.ParameterVisibility.HIDDEN
+    )
+
+    word: str
+
+    @property
+    def objects(self) -> FolderObjects:
+        """The object store."""
+        return open_objects(self.objects_root)
+
+    def output(self) -> BlockTarget:
+        """Return the block's commit, which counts once its rows are in the state."""
+        return BlockTarget(self.objects, self.word, self.digest, self.block, self.state_url)
+
+
+    def start(self) -> None:
+        """Say in the state that the block is being worked on, and where."""
+        with begin(self.state_url) as connection:
+            block_rows.start_block(connection, self.digest, self.block, socket.gethostname())
+
+    def on_failure(self, exception: BaseException) -> str:
+        """Keep the error in the state, then let Luigi handle it."""
+        with begin(self.state_url) as connection:
+            block_rows.fail_block(connection, self.digest, self.block, f"{type(exception).__name__}: {exception}")
+        return str(super().on_failure(exception))
+
+    def say_progress(self, name: str) -> None:
+        """Log how far the whole stage is, by the state's count and clock."""
+        with read(self.state_url) as connection:
+            found = block_rows.block_progress(connection, self.digest)
+        line = describe(name, done=found.n_tasks_finished, total=found.n_tasks, unit="tasks", elapsed_s=found.elapsed_s or 0.0)
+        logger.info("%s; %d of %d blocks", line, found.n_finished, found.n_blocks)
+
+
+def block_tasks(objects: FolderObjects, plan: BlockPlan, block: int) -> pa.Table:
+    """Return the manifest rows of a block."""
+    return read_table(objects.path(f"{block_prefix('manifest', plan.manifest_digest, block)}/{TASKS_FILE}"))
+
+
+def fetch_block(objects: FolderObjects, plan: BlockPlan, survey_root: str, block: int, state_url: str) -> tuple[pa.Table, pa.Table]:
+    """Make sure of a block's planes: the first step of the block's own task.
+
+    Returns
+    -------
+    planes, owned : Table
+        Every plane the block reads, and those of bricks that no earlier block asked for: the rows this block loads.
+    """
+    target = BlockTarget(objects, "cache", plan.cache_digest, block, state_url)
+    key = f"{target.prefix}/{PLANES_FILE}"
+    tasks = block_tasks(objects, plan, block)
+    if target.committed() is None:
+        source = PlaneSource(Path(survey_root), plan.source_id, objects)
+        wanted = planes_needed(tasks["brickname"].to_pylist(), plan.injection.bands)
+        planes = planes_table([source.fetch(brickname, plane, block=block) for brickname, plane in wanted])
+        record = put_table(objects, key, planes)
+        target.commit(_cache_mark(plan, block, planes), {key: record})
+    planes = read_table(objects.path(key))
+    _restore(PlaneSource(Path(survey_root), plan.source_id, objects), planes, block)
+    return planes, _owned(objects, plan, planes, block)
+
+
+def _cache_mark(plan: BlockPlan, block: int, planes: pa.Table) -> dict[str, Any]:
+    """Return what the commit of a cached block says."""
+    n_lost = sum(status != "ok" for status in planes["status"].to_pylist())
+    return {"stage": "cache", "digest": plan.cache_digest, "block": block, "counts": {"n_planes": planes.num_rows, "n_lost": n_lost}}
+
+
+def _restore(source: PlaneSource, planes: pa.Table, block: int) -> None:
+    """Fetch again what was verified before and is no longer in the cache; other bytes than before are an error."""
+    for row in planes.to_pylist():
+        if row["status"] != "ok" or source.objects.size(row["key"]) == row["n_bytes"]:
+            continue
+        again = source.fetch(row["brickname"], row["plane"], block=block)
+        if again["sha256"] != row["sha256"]:
+            raise ObjectStoreError(
+                f"plane {row['plane']} of {row['brickname']}: sha256 {again['sha256']} ({again['reason'] or again['status']}), but "
+                f"{row['sha256']} was verified before; the survey at {row['source_uri']} has changed: give it another [survey] release"
+            )
+
+
+def _owned(objects: FolderObjects, plan: BlockPlan, planes: pa.Table, block: int) -> pa.Table:
+    """Return the planes of bricks that the block before did not ask for; blocks follow the order of bricks."""
+    if block == 0:
+        return planes
+    before = set(block_tasks(objects, plan, block - 1)["brickname"].to_pylist())
+    return planes.filter(pa.array([name not in before for name in planes["brickname"].to_pylist()]))
+
+
+def check_counts(n_rows: int, n_tasks: int, *, where: str) -> None:
+    """Raise where a block has not exactly one result per task."""
+    if n_rows != n_tasks:
+        raise AccountingError(f"{where}: {n_rows} results for {n_tasks} tasks; every task must end as exactly one result")

@@ -1,0 +1,152 @@
+"""What each stage's checks need: its tables from the store, and a sample of stamps beside the survey's own pixels."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from halo_core.records import Finding
+from halo_core.stages.files import read_table
+from halo_core.stages.planning import PlanRow
+from halo_core.stages.validation_campaign import check_campaign
+from halo_core.stages.validation_injection import SampledStamp, check_injection, sample_of
+from halo_core.stages.validation_manifest import ManifestEvidence, check_manifest
+from halo_core.stages.validation_parent import check_parent
+from halo_core.stages.validation_summary import check_summary
+from halo_core.stamps import RESULTS_FILE, Stamp, read_stamps
+from halo_core.store import cache as plane_rows
+from halo_core.store import injection as injection_rows
+from halo_core.store.sessions import read
+from halo_core.survey import layout
+from halo_core.survey.coadds import open_plane
+from luigi_tasks.stage import IdentifiedTask
+from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, TASKS_FILE, block_prefix
+
+
+def stage_findings(task: IdentifiedTask, stage: str) -> list[Finding]:
+    """Return the findings of one stage."""
+    checks: dict[str, Callable[[IdentifiedTask], list[Finding]]] = {
+        "parent": _parent,
+        "manifest": _manifest,
+        "injection": _injection,
+        "summary": _summary,
+    }
+    return checks[stage](task)
+
+
+def campaign_findings(task: IdentifiedTask) -> list[Finding]:
+    """Return the findings across stages, from the plan, the state's own counts and the cells."""
+    with read(task.state_url) as connection:
+        accounts = injection_rows.accounting(connection, task.digest_of("manifest"), task.digest_of("injection"))
+        orphans = injection_rows.results_without_task(connection, task.digest_of("manifest"), task.digest_of("injection"))
+    return check_campaign(
+        built_plan(task),
+        stamp_sizes=task.stamp_sizes,
+        n_bandsets=len(task.bandsets),
+        accounts=[account._asdict() for account in accounts],
+        cells=task.table_of("summary", CELLS_FILE),
+        n_orphans=orphans,
+    )
+
+
+def design(task: IdentifiedTask) -> dict[str, Any]:
+    """Return the record of how the manifest came about."""
+    content: dict[str, Any] = json.loads(task.objects.read(task.key_of("manifest", DESIGN_FILE)))
+    return content
+
+
+def built_plan(task: IdentifiedTask) -> list[PlanRow]:
+    """Return the plan the manifest was built to, reductions included."""
+    return [PlanRow(**row) for row in design(task)["plan"]]
+
+
+def all_tasks(task: IdentifiedTask) -> pa.Table:
+    """Return the whole manifest."""
+    return _all_blocks(task, "manifest", TASKS_FILE)
+
+
+def all_results(task: IdentifiedTask) -> pa.Table:
+    """Return every result."""
+    return _all_blocks(task, "injection", RESULTS_FILE)
+
+
+def _all_blocks(task: IdentifiedTask, word: str, name: str) -> pa.Table:
+    """Return a table of every block of a stage, one after the other."""
+    blocks = task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist()
+    paths = [task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}") for block in blocks]
+    return pa.concat_tables([read_table(path) for path in paths])
+
+
+def _parent(task: IdentifiedTask) -> list[Finding]:
+    """Return the findings of the parent."""
+    return check_parent(
+        task.table_of("parent", "parents.parquet"),
+        task.parent_config(),
+        bricks=task.table_of("survey", "bricks.parquet"),
+        has_given_splits=_has_given_splits(task),
+    )
+
+
+def _manifest(task: IdentifiedTask) -> list[Finding]:
+    """Return the findings of the manifest."""
+    parents = task.table_of("parent", "parents.parquet")
+    has_table = (task.survey.root / layout.BRICKS_KEY).exists()
+    known = task.table_of("survey", "bricks.parquet") if has_table else parents
+    mark = task.mark_of("manifest")
+    evidence = ManifestEvidence(
+        parents=parents,
+        plan=built_plan(task),
+        grids=task.grids(),
+        bricknames=set(known["brickname"].to_pylist()),
+        seeds=mark["seeds"],
+        has_given_splits=_has_given_splits(task),
+    )
+    return [*check_manifest(all_tasks(task), task.manifest_config(), evidence), *(Finding(**found) for found in design(task)["reductions"])]
+
+
+def _has_given_splits(task: IdentifiedTask) -> bool:
+    """Return whether the parent table brought its own regions or splits."""
+    return bool(task.mark_of("parent")["counts"]["has_given_splits"])
+
+
+def _summary(task: IdentifiedTask) -> list[Finding]:
+    """Return the findings of the summary."""
+    return check_summary(task.table_of("summary", CELLS_FILE), all_tasks(task), all_results(task), task.summary_config())
+
+
+def _injection(task: IdentifiedTask) -> list[Finding]:
+    """Return the findings of cache and injection."""
+    tasks, results = all_tasks(task), all_results(task)
+    with read(task.state_url) as connection:
+        planes = plane_rows.planes(connection, stage_digest=task.digest_of("cache"))
+    return check_injection(tasks, results, planes, _sample(task, tasks, results))
+
+
+def _sample(task: IdentifiedTask, tasks: pa.Table, results: pa.Table) -> list[SampledStamp]:
+    """Return the sampled injections beside the survey's own pixels."""
+    ids = pa.array(sample_of(tasks, results), type=pa.string())
+    rows = tasks.filter(pc.is_in(tasks["task_id"], value_set=ids))
+    found = {row["task_id"]: row for row in results.filter(pc.is_in(results["task_id"], value_set=ids)).to_pylist()}
+    sampled = []
+    for block in sorted(set(rows["block"].to_pylist())):
+        folder = task.objects.path(block_prefix("injection", task.digest_of("injection"), block))
+        for stamp in read_stamps(folder, rows.filter(pc.equal(rows["block"], block))):
+            sampled.append(_beside_survey(task, stamp, found[stamp.truth["task_id"]]))
+    return sampled
+
+
+def _beside_survey(task: IdentifiedTask, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
+    """Return a stamp with its place by the full WCS and the survey's pixels read anew."""
+    pixels: list[NDArray[np.float32]] = []
+    x_pix = y_pix = float("nan")
+    for band in stamp.bands:
+        key = f"cache/{task.survey.source_id}/{layout.plane_key(stamp.truth['brickname'], f'image-{band}')}"
+        with open_plane(task.objects.path(key), f"image-{band}") as plane:
+            x_pix, y_pix = (float(v) for v in plane.wcs.all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0))
+            y0, x0, size = result["stamp_y0_pix"], result["stamp_x0_pix"], stamp.truth["stamp_size"]
+            pixels.append(plane.read()[y0 : y0 + size, x0 : x0 + size].astype(np.float32))
+    return SampledStamp(stamp, result, x_pix, y_pix, np.stack(pixels))

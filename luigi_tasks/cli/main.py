@@ -1,0 +1,35 @@
+"""Entry point of the `halo` command and what its subcommands share."""
+
+import sys
+
+import click
+
+from halo_core.errors import HaloError
+from luigi_tasks.cli.doctor import doctor
+from luigi_tasks.cli.place import init
+from luigi_tasks.cli.report import report
+from luigi_tasks.cli.stamps import stamps
+from luigi_tasks.cli.state import state
+from luigi_tasks.cli.status import status
+
+
+class _Group(click.Group):
+    """A group whose own errors are one line and exit code 1, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except HaloError as error:
+            click.echo(f"halo: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Group)
+@click.version_option(package_name="dark-halo-scope")
+def main() -> None:
+    """Dark Halo Scope beside the pipeline: look, check, set up. The pipeline itself is `luigi --module luigi_tasks RunCampaign`."""
+
+
+for command in (doctor, init, report, stamps, state, status):
+    main.add_command(command)

@@ -1,0 +1,93 @@
+"""Fetching: a plane is copied from the survey, verified, and stored once for all campaigns; a loss has a reason.
+
+A stored plane is followed by its sha256 in a small object of its own, which is its commit mark. A plane whose bytes differ from its mark
+is an error: what was verified before has changed.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import ObjectStoreError, SurveyDataError
+from halo_core.survey.coadds import verify_plane
+from halo_core.survey.layout import plane_key
+from luigi_tasks.objects import FolderObjects, sha256_of
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class PlaneSource:
+    """A survey in a folder, and where its planes are cached."""
+
+    root: Path
+    source_id: str
+    objects: FolderObjects
+
+    def fetch(self, brickname: str, plane: str, *, block: int) -> dict[str, Any]:
+        """Return the asset row of a plane, fetched and verified unless it is cached already.
+
+        Raises
+        ------
+        ObjectStoreError
+            A cached plane is no longer what was verified.
+        """
+        source = self.root / plane_key(brickname, plane)
+        row: dict[str, Any] = {
+            "brickname": brickname,
+            "plane": plane,
+            "block": block,
+            "source_uri": str(source),
+            "key": None,
+            "status": "missing",
+            "reason": None,
+            "sha256": None,
+            "n_bytes": None,
+            "attempts": 0,
+        }
+        key = f"cache/{self.source_id}/{plane_key(brickname, plane)}"
+        stored = self._stored(key)
+        if stored is not None:
+            return row | stored
+        if not source.exists():
+            return row | {"reason": "the survey has no such file", "attempts": 1}
+        return row | self._copy(source, key, brickname, plane)
+
+    def _stored(self, key: str) -> dict[str, Any] | None:
+        """Return what is known of a plane that is cached, None where it is not."""
+        mark = f"{key}.sha256"
+        if self.objects.size(mark) is None:
+            return None
+        expected = self.objects.read(mark).decode().strip()
+        size = self.objects.size(key)
+        found = sha256_of(self.objects.path(key)) if size is not None else "no object"
+        if found != expected:
+            raise ObjectStoreError(
+                f"cached plane {self.objects.uri(key)}: sha256 {found}, but {expected} was verified before; "
+                f"find out what changed it, then remove the plane and {mark} to fetch it again"
+            )
+        return {"key": key, "status": "ok", "sha256": found, "n_bytes": size}
+
+    def _copy(self, source: Path, key: str, brickname: str, plane: str) -> dict[str, Any]:
+        """Return the outcome of fetching a plane: verified and stored, or unverified after every attempt."""
+        reason = ""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            temporary = self.objects.temporary(key)
+            try:
+                temporary.write_bytes(source.read_bytes())
+                verify_plane(temporary, plane, brickname)
+            except SurveyDataError as error:
+                temporary.unlink(missing_ok=True)
+                reason = str(error).replace(str(temporary), str(source))
+                logger.warning("cache: %s %s, attempt %d of %d: %s", brickname, plane, attempt, MAX_ATTEMPTS, reason)
+                continue
+            except OSError as error:
+                temporary.unlink(missing_ok=True)
+                raise ObjectStoreError(f"cannot copy {source} to {self.objects.uri(key)}: {error.strerror or error}") from error
+            record = self.objects.put_file(key, temporary)
+            self.objects.put(f"{key}.sha256", f"{record.sha256}\n".encode())
+            return {"key": key, "status": "ok", "sha256": record.sha256, "n_bytes": record.n_bytes, "attempts": attempt}
+        return {"status": "unverified", "reason": reason, "attempts": MAX_ATTEMPTS}

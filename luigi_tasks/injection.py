@@ -1,0 +1,86 @@
+"""Injection: hosts cut, arcs painted, metrics measured, one result per task; one Luigi task per block."""
+
+import luigi
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from halo_core.records import RESULTS, arcs_schema, hosts_schema
+from halo_core.stages.cache import brick_planes
+from halo_core.stages.files import StampWriter, read_table
+from halo_core.stages.injection import BrickInjection, inject_brick
+from halo_core.stamps import ARCS_FILE, HOSTS_FILE, RESULTS_FILE
+from halo_core.store import blocks as block_rows
+from halo_core.store.injection import store_results
+from halo_core.store.sessions import begin
+from luigi_tasks.block_stage import BlockStage
+from luigi_tasks.blocks import BlockPlan, BlockTask, block_tasks, check_counts, fetch_block
+from luigi_tasks.cache import load_planes
+from luigi_tasks.progress import Progress
+from luigi_tasks.stage import put_table
+
+
+class InjectBlock(BlockTask):
+    """One block is injected: its planes fetched, hosts, arcs and results stored, results in the state. Safe to run again."""
+
+    word = "injection"
+    resources = {"survey_reads": 1}
+
+    def run(self) -> None:
+        """Fetch, inject what is not committed, load the rows."""
+        plan = BlockPlan.read(self.objects, self.word, self.digest)
+        self.start()
+        planes, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url)
+        if self.output().committed() is None:
+            self._inject(plan, planes)
+        results = read_table(self.objects.path(f"{self.output().prefix}/{RESULTS_FILE}"))
+        with begin(self.state_url) as connection:
+            load_planes(connection, plan, owned, self.block)
+            store_results(connection, results, stage_digest=self.digest, block=self.block)
+            block_rows.finish_block(connection, self.digest, self.block)
+        self.say_progress("injection")
+
+    def _inject(self, plan: BlockPlan, planes: pa.Table) -> None:
+        """Store hosts, arcs and results brick by brick, then commit."""
+        tasks = block_tasks(self.objects, plan, self.block)
+        keys = {name: f"{self.output().prefix}/{name}" for name in (HOSTS_FILE, ARCS_FILE, RESULTS_FILE)}
+        files = {name: self.objects.temporary(key) for name, key in keys.items()}
+        size = plan.injection.store_size_pix
+        progress = Progress(f"injection, block {self.block}", total=tasks.num_rows, unit="tasks", task=self)
+        results = []
+        with StampWriter(files[HOSTS_FILE], hosts_schema(size)) as hosts, StampWriter(files[ARCS_FILE], arcs_schema(size)) as arcs:
+            for brickname in dict.fromkeys(tasks["brickname"].to_pylist()):
+                made = self._inject_brick(plan, planes, tasks, brickname)
+                hosts.write(made.hosts)
+                arcs.write(made.arcs)
+                results.append(made.results)
+                progress.step(made.results.num_rows)
+            counts = {"n_hosts": hosts.n_rows, "n_arcs": arcs.n_rows, "n_tasks": tasks.num_rows}
+        table = pa.concat_tables(results, promote_options="none").cast(RESULTS)
+        check_counts(table.num_rows, tasks.num_rows, where=f"injection block {self.block}")
+        records = {keys[name]: self.objects.put_file(keys[name], files[name]) for name in (HOSTS_FILE, ARCS_FILE)}
+        records[keys[RESULTS_FILE]] = put_table(self.objects, keys[RESULTS_FILE], table)
+        used = {f"{row['brickname']} {row['plane']}": row["sha256"] for row in planes.to_pylist() if row["status"] == "ok"}
+        content = {"stage": self.word, "digest": self.digest, "block": self.block, "counts": counts, "planes_sha256": used}
+        self.output().commit(content, records)
+
+    def _inject_brick(self, plan: BlockPlan, planes: pa.Table, tasks: pa.Table, brickname: str) -> BrickInjection:
+        """Return what one brick's tasks become."""
+        mine = tasks.filter(pc.equal(tasks["brickname"], brickname))
+        return inject_brick(mine, brick_planes(planes, brickname, self.objects.root), plan.injection)
+
+
+class InjectAll(BlockStage):
+    """Every task of the manifest is one result; cache and injection are done block by block."""
+
+    word = "injection"
+    words = ("cache", "injection")
+
+    def block_task(self, block: int) -> luigi.Task:
+        """Return the task that injects one block."""
+        return InjectBlock(
+            digest=self.digest_of(self.word),
+            block=block,
+            objects_root=self.objects_root,
+            survey_root=str(self.survey.root),
+            state_url=self.state_url,
+        )

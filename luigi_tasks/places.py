@@ -1,0 +1,84 @@
+"""Where the survey and the grids are, and what the survey is known by."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from halo_core.errors import ConfigurationError
+from halo_core.seeds import hash_hex, stage_digest
+from halo_core.survey import mock
+from halo_core.survey.mock import MockSurvey
+from luigi_tasks.objects import FolderObjects
+
+MOCK = "mock"
+
+
+class MockSurveySettings(luigi.Config):
+    """The mock survey, [mock_survey] in the campaign file."""
+
+    seed = luigi.IntParameter(description="Seed of every pixel and object.")
+    n_bricks = luigi.IntParameter(description="Bricks, each in a sky cell of its own.")
+    brick_size_pix = luigi.IntParameter(description="Side of a brick image; 3600 is a full brick [pix].")
+    lrgs_per_brick = luigi.IntParameter(description="Luminous red galaxies in a brick image.")
+
+    @classmethod
+    def get_task_family(cls) -> str:
+        """Return the section's name."""
+        return "mock_survey"
+
+    def survey(self) -> MockSurvey:
+        """Return the parameters of the mock survey."""
+        return MockSurvey(seed=self.seed, n_bricks=self.n_bricks, brick_size_pix=self.brick_size_pix, lrgs_per_brick=self.lrgs_per_brick)
+
+
+@dataclass(frozen=True)
+class SurveyPlace:
+    """A survey: the folder that holds coadd/, and what it is known by.
+
+    ``identity`` is the parameters of a mock survey, or URI and release of another; ``source_id`` is where its planes are cached.
+    """
+
+    root: Path
+    mock: MockSurvey | None
+    identity: dict[str, Any]
+    source_id: str
+
+
+def survey_place(survey_root: str, release: str, objects: FolderObjects) -> SurveyPlace:
+    """Return the survey that a root names.
+
+    Raises
+    ------
+    ConfigurationError
+        The root is not a folder, or has no coadd/ below it.
+    """
+    if survey_root == MOCK:
+        settings = MockSurveySettings().survey()
+        identity = {"mock": settings.to_parameters(), "release": release}
+        digest = mock_digest(settings)
+        return SurveyPlace(objects.path(f"mock_survey/{digest}/files"), settings, identity, source_id=f"mock-{digest}")
+    if "://" in survey_root:
+        raise ConfigurationError(f"survey_root {survey_root!r}: this version reads a survey from a folder, or makes the mock survey (mock)")
+    root = Path(survey_root).absolute()
+    if not (root / "coadd").is_dir():
+        raise ConfigurationError(f"survey_root {survey_root!r}: {root / 'coadd'} is not a folder; give the folder that holds coadd/, or mock")
+    identity = {"uri": str(root), "release": release}
+    return SurveyPlace(root, None, identity, source_id=f"{release}-{hash_hex(str(root), release, n_bytes=5)}")
+
+
+def mock_digest(settings: MockSurvey) -> str:
+    """Return the digest of a mock survey."""
+    return stage_digest("mock_survey", science_version=mock.SCIENCE_VERSION, parameters=settings.to_parameters(), upstream={}, fingerprints={})
+
+
+def grid_folder(grid_path: str) -> Path:
+    """Return the folder of grid files: the given one, or the shipped one where none is given."""
+    if not grid_path:
+        return Path(str(files("halo_core.grids")))
+    folder = Path(grid_path)
+    if not folder.is_dir():
+        raise ConfigurationError(f"[grids] path {grid_path!r} is not a folder; leave it empty for the shipped grids")
+    return folder

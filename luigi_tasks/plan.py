@@ -1,0 +1,88 @@
+"""--plan-only: the exact counts of a campaign, printed; nothing is written."""
+
+from pathlib import Path
+
+import luigi
+from rich.console import Console
+from rich.table import Table
+
+from halo_core.errors import ManifestError
+from halo_core.stages.files import read_table
+from halo_core.stages.manifest_hosts import pool_hosts
+from halo_core.stages.planning import PlanRow, check_supply, plan
+from luigi_tasks.places import MOCK
+from luigi_tasks.stage import IdentifiedTask
+from luigi_tasks.targets import StageTarget
+
+
+class PlanOnly(IdentifiedTask):
+    """A task that can print its plan instead of running."""
+
+    plan_only = luigi.BoolParameter(description="Print exact counts per tier, split and size, and stop.", significant=False, positional=False)
+    has_planned = False
+
+    def complete(self) -> bool:
+        """A plan is complete once it is printed."""
+        return self.has_planned if self.plan_only else bool(super().complete())
+
+    def run(self) -> None:
+        """Print the plan where only that is asked for."""
+        if self.plan_only:
+            self.print_plan()
+        else:
+            super().run()
+
+    def print_plan(self) -> None:
+        """Print the plan, and check the supply of hosts where the parent catalogue is there.
+
+        Raises
+        ------
+        ManifestError
+            Hosts are short and on_shortage is error.
+        """
+        rows = plan(self.manifest_config(), {name: grid.n_configs for name, grid in self.grids().items()})
+        console = Console()
+        console.print(plan_table(rows, self.stamp_sizes, len(self.bandsets)))
+        n_physical = sum(row.n_physical for row in rows)
+        console.print(f"{n_physical:,} physical injections and controls, {sum(row.n_rows for row in rows):,} tasks (rows)")
+        supply = self._supply()
+        if supply is None:
+            console.print("The supply of hosts is not checked: the parent catalogue is not built yet.")
+        else:
+            console.print(f"Eligible hosts: {', '.join(f'{split} {n:,}' for split, n in sorted(supply.items()))}")
+            self._judge(console, rows, supply)
+        self.has_planned = True
+
+    def _judge(self, console: Console, rows: list[PlanRow], supply: dict[str, int]) -> None:
+        """Say what is short."""
+        shortages = check_supply(rows, supply)
+        for shortage in shortages:
+            console.print(f"short: {shortage.sentence()}")
+        if shortages and self.on_shortage == "error":
+            raise ManifestError(f"not enough hosts for {len(shortages)} of {len(rows)} lines of the plan; see above, or set on_shortage = reduce")
+        if not shortages:
+            console.print("The hosts suffice.")
+
+    def _supply(self) -> dict[str, int] | None:
+        """Return the eligible hosts by split, None where the parent catalogue is not there."""
+        if self.survey_root != MOCK and not (Path(self.survey_root) / "coadd").is_dir():
+            return None
+        target = StageTarget(self.objects, "parent", self.digest_of("parent"), self.state_url)
+        if target.committed() is None:
+            return None
+        parents = read_table(self.objects.path(self.key_of("parent", "parents.parquet")))
+        return pool_hosts(parents, sampling_seed=self.sampling_seed).supply()
+
+
+def plan_table(rows: list[PlanRow], stamp_sizes: tuple[int, ...], n_bandsets: int) -> Table:
+    """Return the plan as a table: one line per tier, split and stamp size."""
+    table = Table(title="Plan")
+    for name in ("tier", "split", "size [pix]"):
+        table.add_column(name)
+    for name in ("injections", "controls", "tasks"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        for size in sorted(stamp_sizes):
+            numbers = [row.n_injections * n_bandsets, row.n_controls * n_bandsets, row.n_physical * n_bandsets]
+            table.add_row(row.tier, row.split, str(size), *(f"{n:,}" for n in numbers))
+    return table

@@ -1,0 +1,147 @@
+"""What every whole-stage task does: build objects, write the commit mark last, load the rows, say so in the state."""
+
+import logging
+import platform
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+
+from halo_core.errors import ObjectStoreError
+from halo_core.stages.files import read_table, write_table
+from halo_core.store import campaigns, stages
+from halo_core.store.schema import require_head
+from halo_core.store.sessions import begin
+from luigi_tasks.campaign import CampaignTask
+from luigi_tasks.identity import StageIdentity, stage_identities
+from luigi_tasks.objects import FolderObjects, ObjectRecord
+from luigi_tasks.targets import StageTarget, stage_prefix
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("dark-halo-scope", "numpy", "scipy", "astropy", "galsim", "numba", "pyarrow", "luigi", "sqlalchemy")
+
+
+@dataclass
+class Built:
+    """What a stage put into the store, and what it counted."""
+
+    objects: dict[str, ObjectRecord] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+
+
+class IdentifiedTask(CampaignTask):
+    """A task that knows the digest of every stage of its campaign."""
+
+    @cached_property
+    def identities(self) -> dict[str, StageIdentity]:
+        """Identity of every stage, by word."""
+        return stage_identities(self)
+
+    def digest_of(self, word: str) -> str:
+        """Return a stage's digest."""
+        return self.identities[word].digest
+
+    def key_of(self, word: str, name: str) -> str:
+        """Return the key of an object of a stage."""
+        return f"{stage_prefix(word, self.digest_of(word))}/{name}"
+
+    def mark_of(self, word: str) -> dict[str, Any]:
+        """Return the commit mark of a stage that is done."""
+        mark = StageTarget(self.objects, word, self.digest_of(word), self.state_url).mark()
+        if mark is None:
+            raise ObjectStoreError(f"stage {word} {self.digest_of(word)} is not committed below {self.objects.root}; run it first")
+        return mark
+
+    def table_of(self, word: str, name: str) -> pa.Table:
+        """Return a table of a stage."""
+        return read_table(self.objects.path(self.key_of(word, name)))
+
+    def config_text(self) -> dict[str, str]:
+        """Return the campaign's parameters as text; the state's URL and what only one task takes are no part of it."""
+        own = CampaignTask.get_param_names(include_significant=True)
+        texts = self.to_str_params()
+        return {name: texts[name] for name in own if name in texts and name not in ("state_url", "objects_root")}
+
+    def register(self, connection: sa.Connection) -> int:
+        """Name the campaign in the state, link the digests of its stages to it, and return its id."""
+        campaign_id = campaigns.register_campaign(connection, self.campaign_name, self.config_text())
+        for word, identity in self.identities.items():
+            stages.record_stage(
+                connection,
+                identity.digest,
+                word,
+                science_version=identity.science_version,
+                config=identity.parameters,
+                code_version=version("dark-halo-scope"),
+            )
+            campaigns.link_stage(connection, campaign_id, word, identity.digest)
+        return campaign_id
+
+
+class StageTask(IdentifiedTask):
+    """One stage: its objects under its digest, its commit mark, its rows."""
+
+    word: ClassVar[str]
+
+    def output(self) -> StageTarget:
+        """Return the stage's commit, which counts once its rows are in the state."""
+        return StageTarget(self.objects, self.word, self.digest_of(self.word), self.state_url)
+
+    def run(self) -> None:
+        """Build what is not committed, then load the rows."""
+        require_head(self.state_url)
+        with begin(self.state_url) as connection:
+            self.register(connection)
+        mark = self.output().committed()
+        if mark is None:
+            built = self.build()
+            mark = self.output().commit(self.stage_config(built), built.objects)
+        with begin(self.state_url) as connection:
+            self.load(connection, mark)
+            stages.finish_stage(connection, self.digest_of(self.word), mark["counts"])
+        logger.info("%s: done, %s", self.word, ", ".join(f"{name} {value}" for name, value in mark["counts"].items() if isinstance(value, int)))
+
+    @abstractmethod
+    def build(self) -> Built:
+        """Make and store the stage's objects."""
+
+    def load(self, connection: sa.Connection, mark: Mapping[str, Any]) -> None:
+        """Put the stage's rows into the state; a stage without rows has nothing to do."""
+
+    def stage_config(self, built: Built, *, word: str | None = None) -> dict[str, Any]:
+        """Return what `_stage_config.json` records beside the objects; of this stage unless another word is given."""
+        identity = self.identities[word or self.word]
+        return {
+            "stage": identity.word,
+            "digest": identity.digest,
+            "science_version": identity.science_version,
+            "parameters": dict(identity.parameters),
+            "upstream": dict(identity.upstream),
+            "fingerprints": dict(identity.fingerprints),
+            "seeds": {"split_seed": self.split_seed, "sampling_seed": self.sampling_seed},
+            "counts": built.counts,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "processor": processor_name(),
+            "created_at_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+
+def put_table(objects: FolderObjects, key: str, table: pa.Table) -> ObjectRecord:
+    """Store a table as Parquet under a key."""
+    temporary = objects.temporary(key)
+    write_table(temporary, table)
+    return objects.put_file(key, temporary)
+
+
+def processor_name() -> str:
+    """Return the kind of processor and the vector instructions numpy found: floats agree to the bit only between equals."""
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return f"{platform.machine()} {' '.join(found)}".strip()

@@ -1,0 +1,46 @@
+"""Summary: completeness cells with intervals and three-way accounting, from the manifest and its results."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import luigi
+import sqlalchemy as sa
+
+from halo_core.stages.summary import summarise
+from halo_core.stages.summary_controls import control_table
+from halo_core.stages.summary_regions import region_cells
+from halo_core.store.summary import store_cells
+from luigi_tasks.checks import all_results, all_tasks
+from luigi_tasks.injection import InjectAll
+from luigi_tasks.stage import Built, StageTask, put_table
+from luigi_tasks.targets import CELLS_FILE
+from luigi_tasks.validation import ValidateStage
+
+REGIONS_FILE = "region_cells.parquet"
+CONTROLS_FILE = "controls.json"
+
+
+class SummariseCompleteness(StageTask):
+    """The completeness cells: pooled, marginal and full surface, per criterion and subset, in Parquet and in the state."""
+
+    word = "summary"
+
+    def requires(self) -> list[luigi.Task]:
+        """Injections that passed their checks."""
+        return [self.clone(InjectAll), self.clone(ValidateStage, stage="injection")]
+
+    def build(self) -> Built:
+        """Count, pool, and put beside it the regions and the controls."""
+        tasks, results, config = all_tasks(self), all_results(self), self.summary_config()
+        cells, regions = summarise(tasks, results, config), region_cells(tasks, results, config)
+        built = Built(counts={"n_cells": cells.num_rows, "n_region_cells": regions.num_rows})
+        for name, table in ((CELLS_FILE, cells), (REGIONS_FILE, regions)):
+            built.objects[self.key_of(self.word, name)] = put_table(self.objects, self.key_of(self.word, name), table)
+        controls = json.dumps(control_table(tasks, results, config), indent=1, sort_keys=True)
+        built.objects[self.key_of(self.word, CONTROLS_FILE)] = self.objects.put(self.key_of(self.word, CONTROLS_FILE), controls.encode())
+        return built
+
+    def load(self, connection: sa.Connection, mark: Mapping[str, Any]) -> None:
+        """One row per cell."""
+        store_cells(connection, self.table_of(self.word, CELLS_FILE), stage_digest=self.digest_of(self.word))

@@ -1,0 +1,1 @@
+"""Alembic's environment of the state database; `halo state upgrade` runs it."""

@@ -1,0 +1,187 @@
+"""Outside parent tables: taken as they are, unknowns NULL and flagged, what is given is kept, what is missing is named."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy.io import fits
+
+from halo_core.errors import SurveyDataError
+from halo_core.flags import Flag
+from halo_core.stages.parent_external import conditions_from_maps, external_parents
+from halo_core.stages.parent_regions import given_regions
+from halo_core.survey.bricks import brick_at, brick_wcs
+from halo_core.survey.regions import region_of
+from tests.fixtures.parents import make_bricks, make_objects, parent_config
+
+RA, DEC = np.array([28.41, 28.42, 28.43, 28.44]), np.array([-16.43, -16.44, -16.45, -16.46])
+
+
+def table(**columns: Any) -> dict[str, Any]:
+    given = {
+        "objid": np.arange(1, 5),
+        "ra": RA,
+        "dec": DEC,
+        "flux_g": np.full(4, 1.0),
+        "flux_r": np.full(4, 10.0),
+        "flux_z": np.full(4, 20.0),
+    }
+    return {name: np.asarray(values) for name, values in (given | columns).items() if values is not None}
+
+
+def take(bricks: pa.Table | None = None, conditions: dict[str, Any] | None = None, **columns: Any) -> pa.Table:
+    return external_parents(table(**columns), parent_config(variant="external"), bricks=bricks, conditions=conditions)[0]
+
+
+def test_no_cut_is_applied_and_the_brick_comes_from_the_grid() -> None:
+    parents = take()
+    assert parents.num_rows == 4
+    assert set(parents["brickname"].to_pylist()) == {"0285m165"}
+    assert parents["host_id"].to_pylist() == [f"0285m165:{i}" for i in range(1, 5)]
+    assert parents["rmag"].to_pylist() == [20.0] * 4
+    assert parents["region_id"].to_pylist() == region_of(RA, DEC, 64).tolist()
+
+
+def test_what_is_not_known_is_null_and_flagged() -> None:
+    row = take().to_pylist()[0]
+    assert row["w1mag"] is row["psfsize_r_arcsec"] is row["psfdepth_r_mag"] is row["is_v3_color_relaxed"] is row["type"] is None
+    assert row["ebv"] == 0.0
+    assert Flag(row["parent_flags"]) == Flag.EBV_UNKNOWN | Flag.W1_UNKNOWN | Flag.CONDITIONS_UNKNOWN
+
+
+def test_what_is_known_is_not_flagged() -> None:
+    bricks = make_bricks(brick_at(RA, DEC).brickid)
+    row = take(bricks=bricks, flux_w1=np.full(4, 50.0)).to_pylist()[0]
+    assert (row["ebv"], row["psfsize_r_arcsec"], row["psfdepth_z_mag"], row["parent_flags"]) == (0.05, 1.3, 23.3, 0)
+
+
+def test_the_table_goes_before_the_bricks_and_the_bricks_before_the_maps() -> None:
+    maps = {f"{stem}_{band}_{unit}": np.full(4, 9.0) for stem, unit in (("psfsize", "arcsec"), ("psfdepth", "mag")) for band in "grz"}
+    bricks = make_bricks(brick_at(RA, DEC).brickid, psfsize_z_arcsec=np.array([np.nan]))
+    row = take(bricks=bricks, conditions=maps, ebv=np.array([0.01, np.nan, 0.03, 0.04]), psfsize_g_arcsec=np.full(4, 1.1)).to_pylist()[1]
+    assert (row["ebv"], row["psfsize_g_arcsec"], row["psfsize_r_arcsec"], row["psfsize_z_arcsec"]) == (0.05, 1.1, 1.3, 9.0)
+
+
+def test_magnitudes_stand_in_for_fluxes_and_short_flag_names_for_long_ones() -> None:
+    parents = take(flux_r=None, rmag=np.full(4, 19.5), is_v3=np.array([True, False, True, True]))
+    assert parents["rmag"].to_pylist() == [19.5] * 4
+    assert parents["is_v3_color_relaxed"].to_pylist() == [True, False, True, True]
+    assert parents["is_v1_pure_massive"].null_count == 4
+
+
+def test_rows_without_position_or_r_flux_are_counted_and_left_out() -> None:
+    columns = table(ra=np.append(RA[:3], np.nan), flux_r=np.array([10.0, -1.0, np.nan, 10.0]))
+    parents, flow = external_parents(columns, parent_config(variant="external"), bricks=None, conditions=None)
+    assert parents["objid"].to_pylist() == [1]
+    assert [(step.name, step.n_before - step.n_after) for step in flow][:2] == [("position", 1), ("r_flux", 2)]
+
+
+def test_given_splits_and_regions_are_kept_and_overlaps_counted() -> None:
+    split = np.array(["train", "train", "val", "test"])
+    columns = table(
+        region_split=split, region_id=np.array([7, 7, 8, 9]), dec=np.array([-16.43, -16.44, -16.4401, -16.6]), ra=np.full(4, 28.42)
+    )
+    parents, flow = external_parents(columns, parent_config(variant="external"), bricks=None, conditions=None)
+    assert parents["region_split"].to_pylist() == split.tolist()
+    assert parents["region_id"].to_pylist() == [7, 7, 8, 9]
+    assert not any(parents["is_guard"].to_pylist())
+    assert (flow[-1].name, flow[-1].n_before - flow[-1].n_after, flow[-1].is_kept) == ("given_splits_apart", 3, True)
+
+
+@pytest.mark.parametrize("name", ["objid", "ra", "dec", "flux_r"])
+def test_a_missing_column_is_named(name: str) -> None:
+    with pytest.raises(SurveyDataError, match=rf"columns missing: {name}.*; found"):
+        take(**{name: None})
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"objid": np.array([1, 2, 2, 3])}, "1 of 4 rows repeat"),
+        ({"objid": np.array([1, 2, 2.5, 3])}, "objid must hold integers"),
+        ({"region_split": np.array(["train", "dev", "val", "val"])}, r"region_split holds \['dev'\]"),
+        ({"brickname": np.array(["0285m165"] * 3 + ["0285m999"])}, "0285m999"),
+    ],
+)
+def test_a_bad_table_is_refused(columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(SurveyDataError, match=message):
+        take(**columns)
+
+
+def test_a_target_outside_the_brick_it_names_is_flagged() -> None:
+    parents = take(brickname=np.array(["0285m165"] * 4), dec=np.append(DEC[:3], -16.64))
+    assert [bool(flags & Flag.OUTSIDE_PRIMARY) for flags in parents["parent_flags"].to_pylist()] == [False, False, False, True]
+
+
+def test_conditions_come_from_the_pixel_of_the_target(tmp_path: Path) -> None:
+    brick = brick_at(RA, DEC)
+    wcs = brick_wcs(float(brick.ra[0]), float(brick.dec[0]))
+    x, y = (np.rint(values).astype(int) for values in wcs.all_world2pix(RA, DEC, 0))
+    sizes, ivars = np.zeros((3600, 3600), dtype=np.float32), np.zeros((3600, 3600), dtype=np.float32)
+    sizes[y, x], ivars[y, x] = [1.1, 1.2, 0.0, 1.4], [2500.0, 0.0, 2500.0, 2500.0]
+    for name, pixels in (("psfsize-r", sizes), ("depth-r", ivars)):
+        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(pixels, header=wcs.to_header())]).writeto(tmp_path / f"{name}.fits")
+        with fits.open(tmp_path / f"{name}.fits", mode="update") as hdus:
+            hdus[1].header["CD1_1"], hdus[1].header["CD2_2"], hdus[1].header["CD1_2"], hdus[1].header["CD2_1"] = (
+                *wcs.wcs.cd.diagonal(),
+                0.0,
+                0.0,
+            )
+    found = conditions_from_maps(RA, DEC, brick.brickname, lambda _, plane: tmp_path / f"{plane}.fits" if plane.endswith("-r") else None)
+    np.testing.assert_allclose(found["psfsize_r_arcsec"], [1.1, 1.2, np.nan, 1.4], rtol=1e-6)
+    np.testing.assert_allclose(found["psfdepth_r_mag"], [25.0, np.nan, 25.0, 25.0], rtol=1e-6)  # 5 / sqrt(2500) = 0.1 nmgy
+    assert np.isnan(found["psfsize_g_arcsec"]).all()
+
+
+SETS = {
+    "selection_set_id": ["a", "b", "b"],
+    "selection_strategy": ["top", "random", "random"],
+    "ranking_mode": ["density", "none", "none"],
+    "region_id": [1, 1, 2],
+    "region_split": ["train", "train", "val"],
+}
+
+
+def regions(sets: dict[str, Any] | None, **columns: Any) -> Any:
+    bricks = {"brickname": ["0285m165", "0285m162", "0001m002"], "region_id": [1, 2, 3], "region_split": ["train", "val", "test"]} | columns
+    return given_regions(
+        {name: np.array(values) for name, values in bricks.items()}, sets and {name: np.array(values) for name, values in sets.items()}
+    )
+
+
+def test_a_galaxy_is_drawn_once_whatever_number_of_sets_holds_its_region() -> None:
+    given = regions(SETS)
+    assert given.has_brick(np.array(["0285m165", "0285m162", "0001m002"])).tolist() == [True, True, False]
+    assert given.columns(np.array(["0285m162", "0285m165"]))["region_split"].tolist() == ["val", "train"]
+    assert given.membership.num_rows == 3
+    assert regions(None).has_brick(np.array(["0001m002"])).tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("sets", "columns", "message"),
+    [
+        (SETS | {"region_split": ["train", "val", "val"]}, {}, "region 1 is in splits train and val"),
+        (SETS | {"region_id": [1, 1, 5]}, {}, "1 regions that have no brick, such as 5"),
+        (SETS, {"region_split": ["train", "val", "dev"]}, "region_split 'dev'"),
+        (SETS, {"brickname": ["0285m165", "0285m165", "0001m002"]}, "1 of 3 rows repeat a brick"),
+        ({"region_id": [1]}, {}, "region selections: columns missing"),
+    ],
+)
+def test_regions_that_contradict_themselves_are_refused(sets: dict[str, Any], columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(SurveyDataError, match=message):
+        regions(sets, **columns)
+
+
+def test_given_regions_replace_cells_in_the_selection() -> None:
+    from halo_core.stages.parent import select_parents
+
+    objects = make_objects(3, seed=1)
+    names = objects["brickname"].tolist()
+    given = given_regions(
+        {"brickname": np.array(names[:2]), "region_id": np.array([4, 5]), "region_split": np.array(["val", "test"])}, None
+    )
+    parents, flow = select_parents(objects, make_bricks(objects["brickid"]), parent_config(), regions=given)
+    assert parents["region_id"].to_pylist() == [4, 5]
+    assert {step.name: step.n_after for step in flow}["selected_region"] == 2
