@@ -4,7 +4,7 @@ Sources: the DESI Legacy Imaging Surveys DR10 description (pixel scale, bands, e
 5-sigma depths) and the DR10 definition of ``psfsize`` through the noise-equivalent area.
 """
 
-from math import log, sqrt
+from math import log, pi, sqrt
 
 PIXEL_SCALE_ARCSEC = 0.262
 """Side of a coadd pixel [arcsec]."""
@@ -29,6 +29,12 @@ GAUSSIAN_FWHM_PER_SIGMA = 2.0 * sqrt(2.0 * log(2.0))
 
 MOFFAT_BETA = 3.5
 """Exponent of the reference Moffat PSF."""
+
+GAUSSIAN_NEA_PER_FWHM2 = 4.0 * pi / GAUSSIAN_FWHM_PER_SIGMA**2
+"""Noise-equivalent area over FWHM squared of a Gaussian, 4 pi sigma^2 / FWHM^2 (King 1983, PASP 95, 163)."""
+
+MOFFAT_ALPHA_PER_PSFSIZE = sqrt(GAUSSIAN_NEA_PER_FWHM2 / (pi * (2.0 * MOFFAT_BETA - 1.0))) * (MOFFAT_BETA - 1.0)
+"""Scale radius alpha of the reference Moffat over ``psfsize``: equal noise-equivalent areas, pi alpha^2 (2 beta - 1) / (beta - 1)^2."""
 
 PSF_FWHM_MIN_ARCSEC = 0.6
 PSF_FWHM_MAX_ARCSEC = 3.5

@@ -183,6 +183,7 @@ PLANES = pa.schema(
 )
 """One row per brick and plane that a manifest names, losses included."""
 
+
 def hosts_schema(size_pix: int) -> pa.Schema:
     """Return the columns of stored hosts: real survey pixels at the largest stamp size, each host once."""
     pixels = pa.list_(pa.float32(), size_pix * size_pix)

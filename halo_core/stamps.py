@@ -90,7 +90,9 @@ def _stamp(row: Mapping[str, Any], hosts: Mapping[str, tuple[pa.Table, int]], ar
     """Return one task's stamp."""
     bands, size = tuple(band for band in BANDS if band in row["bandset"]), row["stamp_size"]
     if row["host_id"] not in hosts or not (row["is_control"] or row["physical_id"] in arcs):
-        raise SurveyDataError(f"task {row['task_id']}: its host or arc is not stored, it was not evaluated; see its flags in injection_results")
+        raise SurveyDataError(
+            f"task {row['task_id']}: its host or arc is not stored, it was not evaluated; see its flags in injection_results"
+        )
     host = np.stack([_pixels(hosts[row["host_id"]], f"image_{band}", size) for band in bands])
     if row["is_control"]:
         arc = np.zeros_like(host)
@@ -125,16 +127,17 @@ def _pixels(place: tuple[pa.Table, int], column: str, size_pix: int) -> NDArray[
 
 def write_npz(stamp: Stamp, path: Path) -> None:
     """Write a stamp and its truth as a NumPy archive."""
-    truth = {f"truth_{name}": np.asarray(value) for name, value in stamp.truth.items() if value is not None}
+    arrays: dict[str, Any] = {f"truth_{name}": np.asarray(value) for name, value in stamp.truth.items() if value is not None}
     np.savez_compressed(
         path,
+        allow_pickle=False,
         bands=np.array(stamp.bands),
         injected=stamp.injected,
         host=stamp.host,
         arc=stamp.arc,
         invvar=stamp.invvar,
         maskbits=stamp.maskbits,
-        **truth,
+        **arrays,
     )
 
 

@@ -1,5 +1,6 @@
 """Stages whose work is done by blocks: all block tasks yielded in one list, then one commit mark that names every block's objects."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,9 +27,9 @@ class BlockStage(StageTask):
         """A manifest that passed its checks."""
         return [self.clone(BuildManifest), self.clone(ValidateStage, stage="manifest")]
 
+    @abstractmethod
     def block_task(self, block: int) -> luigi.Task:
         """Return the task of one block."""
-        raise TypeError(f"{type(self).__name__} names no block task")
 
     def run(self) -> Iterator[list[luigi.Task]]:  # type: ignore[override]
         """Store the plan, yield every block, then commit and say so in the state. Runs again from the top after the yield."""

@@ -72,7 +72,6 @@ class BlockTask(luigi.Task):
         """Return the block's commit, which counts once its rows are in the state."""
         return BlockTarget(self.objects, self.word, self.digest, self.block, self.state_url)
 
-
     def start(self) -> None:
         """Say in the state that the block is being worked on, and where."""
         with begin(self.state_url) as connection:

@@ -1,5 +1,7 @@
 """Cache: verified copies of the planes a manifest names, an asset row for each, a reason for every loss."""
 
+from typing import ClassVar
+
 import luigi
 import pyarrow as pa
 import sqlalchemy as sa
@@ -15,7 +17,7 @@ class CacheBlock(BlockTask):
     """The planes of one block are here and proven, or lost with a reason. Safe to run again: what is cached is not fetched."""
 
     word = "cache"
-    resources = {"survey_reads": 1}
+    resources: ClassVar[dict[str, int]] = {"survey_reads": 1}
 
     def run(self) -> None:
         """Fetch and verify, then load the asset rows."""

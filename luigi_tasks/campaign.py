@@ -9,11 +9,11 @@ import luigi
 
 from halo_core.constants import BANDS
 from halo_core.errors import ConfigurationError
+from halo_core.stages.criteria import proxy_reference, snr_matched
 from halo_core.stages.grids import Grid, load_grid
 from halo_core.stages.injection import InjectionConfig
-from halo_core.stages.parent_config import EXTERNAL, ParentConfig
 from halo_core.stages.manifest_config import ManifestConfig
-from halo_core.stages.criteria import proxy_reference, snr_matched
+from halo_core.stages.parent_config import EXTERNAL, ParentConfig
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.survey import regions
 from luigi_tasks.objects import FolderObjects, open_objects
@@ -54,7 +54,9 @@ class CampaignTask(luigi.Task):
     splits = campaign_parameter(NamesParameter, "splits", "Splits to plan: train,val,test.")
     stamp_sizes = campaign_parameter(SizesParameter, "stamp_sizes", "Stamp sizes, such as 64,96 [pix].")
     bandsets = campaign_parameter(NamesParameter, "bandsets", "Band sets, such as grz.")
-    n_total_train_per_split = campaign_parameter(luigi.IntParameter, "n_total_train_per_split", "Train tier: tasks per split and replicate.")
+    n_total_train_per_split = campaign_parameter(
+        luigi.IntParameter, "n_total_train_per_split", "Train tier: tasks per split and replicate."
+    )
     n_per_config_grid = campaign_parameter(luigi.IntParameter, "n_per_config_grid", "Grid tier: hosts per configuration and split.")
     n_per_config_debug = campaign_parameter(luigi.IntParameter, "n_per_config_debug", "Debug tier: hosts per configuration and split.")
     replicates = campaign_parameter(luigi.IntParameter, "replicates", "Times each host and configuration is drawn anew.")
@@ -67,7 +69,9 @@ class CampaignTask(luigi.Task):
     grid_train = campaign_parameter(luigi.Parameter, "grid_train", "Grid of the train tier.")
     priors = campaign_parameter(luigi.DictParameter, "priors", "Named law of each frozen variable (JSON object).")
     on_shortage = campaign_parameter(luigi.ChoiceParameter, "on_shortage", "Too few hosts: error or reduce.", choices=["error", "reduce"])
-    max_total_tasks = campaign_parameter(luigi.IntParameter, "max_total_tasks", "A plan above this many tasks stops before anything is written.")
+    max_total_tasks = campaign_parameter(
+        luigi.IntParameter, "max_total_tasks", "A plan above this many tasks stops before anything is written."
+    )
     block_max_injections = campaign_parameter(luigi.IntParameter, "block_max_injections", "Most physical injections in a block.")
     block_max_bricks = campaign_parameter(luigi.IntParameter, "block_max_bricks", "Most bricks in a block.")
 
@@ -78,9 +82,13 @@ class CampaignTask(luigi.Task):
     snr_peak_pixel_min = campaign_parameter(luigi.FloatParameter, "snr_peak_pixel_min", "proxy_reference: least peak-pixel S/N in r.")
     resolution_min = campaign_parameter(luigi.FloatParameter, "resolution_min", "proxy_reference: least theta_e / psf_fwhm in r.")
     snr_matched_min = campaign_parameter(luigi.FloatParameter, "snr_matched_min", "snr_matched: least matched S/N in r.")
-    cluster_nside = campaign_parameter(luigi.IntParameter, "cluster_nside", "HEALPix nside of the sky cells that pooled intervals cluster by.")
+    cluster_nside = campaign_parameter(
+        luigi.IntParameter, "cluster_nside", "HEALPix nside of the sky cells that pooled intervals cluster by."
+    )
     min_n = campaign_parameter(luigi.IntParameter, "min_n", "Cells with fewer evaluated injections show no number.")
-    clean_max_bad_pixel_frac = campaign_parameter(luigi.FloatParameter, "clean_max_bad_pixel_frac", "clean subset: largest share of bad pixels.")
+    clean_max_bad_pixel_frac = campaign_parameter(
+        luigi.FloatParameter, "clean_max_bad_pixel_frac", "clean subset: largest share of bad pixels."
+    )
     clean_max_wise_frac = campaign_parameter(luigi.FloatParameter, "clean_max_wise_frac", "clean subset: largest share on WISE masks.")
 
     psf_fwhm_bin_width_arcsec = campaign_parameter(luigi.FloatParameter, "psf_fwhm_bin_width_arcsec", "Width of the seeing bins [arcsec].")

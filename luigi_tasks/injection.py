@@ -1,5 +1,7 @@
 """Injection: hosts cut, arcs painted, metrics measured, one result per task; one Luigi task per block."""
 
+from typing import ClassVar
+
 import luigi
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +25,7 @@ class InjectBlock(BlockTask):
     """One block is injected: its planes fetched, hosts, arcs and results stored, results in the state. Safe to run again."""
 
     word = "injection"
-    resources = {"survey_reads": 1}
+    resources: ClassVar[dict[str, int]] = {"survey_reads": 1}
 
     def run(self) -> None:
         """Fetch, inject what is not committed, load the rows."""

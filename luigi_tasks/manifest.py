@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import luigi
@@ -33,10 +34,16 @@ class BuildManifest(PlanOnly, StageTask):
     def build(self) -> Built:
         """Plan, draw, freeze; then one file per block."""
         made = build_manifest(self.table_of("parent", "parents.parquet"), self.manifest_config(), self.grids())
-        built = Built(counts={"n_tasks": made.tasks.num_rows, "n_hosts": _n_distinct(made.tasks, "host_id"), "n_physical": _n_distinct(made.tasks, "physical_id")})
+        built = Built(
+            counts={
+                "n_tasks": made.tasks.num_rows,
+                "n_hosts": _n_distinct(made.tasks, "host_id"),
+                "n_physical": _n_distinct(made.tasks, "physical_id"),
+            }
+        )
         block_of_row = made.tasks["block"].to_numpy()
         edges = np.searchsorted(block_of_row, np.arange(made.n_blocks + 1))
-        for block, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for block, (start, stop) in enumerate(pairwise(edges.tolist())):
             key = f"{block_prefix(self.word, self.digest_of(self.word), block)}/{TASKS_FILE}"
             built.objects[key] = put_table(self.objects, key, made.tasks.slice(start, stop - start))
         key = self.key_of(self.word, BLOCKS_FILE)
@@ -46,11 +53,11 @@ class BuildManifest(PlanOnly, StageTask):
         built.counts["n_blocks"] = made.n_blocks
         return built
 
-    def load(self, connection: sa.Connection, mark: Mapping[str, Any]) -> None:
+    def load(self, connection: sa.Connection) -> None:
         """One row per task."""
         design = json.loads(self.objects.read(self.key_of(self.word, DESIGN_FILE)))
         store_plan(connection, planned_rows(design, self.stamp_sizes, len(self.bandsets)), stage_digest=self.digest_of(self.word))
-        for block in range(mark["counts"]["n_blocks"]):
+        for block in self.table_of(self.word, BLOCKS_FILE)["block"].to_pylist():
             tasks = read_table(self.objects.path(f"{block_prefix(self.word, self.digest_of(self.word), block)}/{TASKS_FILE}"))
             store_tasks(connection, tasks, stage_digest=self.digest_of(self.word), block=block)
 
@@ -70,7 +77,12 @@ def _design(made: ManifestBuild) -> dict[str, Any]:
 def _block_table(tasks: pa.Table) -> pa.Table:
     """Return one row per block: what it holds."""
     counts = tasks.group_by("block").aggregate([("physical_id", "count_distinct"), ("task_id", "count"), ("brickname", "count_distinct")])
-    names = {"block": "block", "n_injections": "physical_id_count_distinct", "n_tasks": "task_id_count", "n_bricks": "brickname_count_distinct"}
+    names = {
+        "block": "block",
+        "n_injections": "physical_id_count_distinct",
+        "n_tasks": "task_id_count",
+        "n_bricks": "brickname_count_distinct",
+    }
     return pa.table({name: counts[column].cast(pa.int64()) for name, column in names.items()}).sort_by("block")
 
 

@@ -47,7 +47,7 @@ class BuildParent(StageTask):
         counts = {"n_parents": parents.num_rows, "cut_flow": [asdict(step) for step in cut_flow], "has_given_splits": has_given_splits}
         return Built({key: put_table(self.objects, key, parents)}, counts)
 
-    def load(self, connection: sa.Connection, mark: Mapping[str, Any]) -> None:
+    def load(self, connection: sa.Connection) -> None:
         """One row per parent."""
         store_parents(connection, self.table_of(self.word, "parents.parquet"), stage_digest=self.digest_of(self.word))
 

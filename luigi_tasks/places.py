@@ -64,14 +64,18 @@ def survey_place(survey_root: str, release: str, objects: FolderObjects) -> Surv
         raise ConfigurationError(f"survey_root {survey_root!r}: this version reads a survey from a folder, or makes the mock survey (mock)")
     root = Path(survey_root).absolute()
     if not (root / "coadd").is_dir():
-        raise ConfigurationError(f"survey_root {survey_root!r}: {root / 'coadd'} is not a folder; give the folder that holds coadd/, or mock")
+        raise ConfigurationError(
+            f"survey_root {survey_root!r}: {root / 'coadd'} is not a folder; give the folder that holds coadd/, or mock"
+        )
     identity = {"uri": str(root), "release": release}
     return SurveyPlace(root, None, identity, source_id=f"{release}-{hash_hex(str(root), release, n_bytes=5)}")
 
 
 def mock_digest(settings: MockSurvey) -> str:
     """Return the digest of a mock survey."""
-    return stage_digest("mock_survey", science_version=mock.SCIENCE_VERSION, parameters=settings.to_parameters(), upstream={}, fingerprints={})
+    return stage_digest(
+        "mock_survey", science_version=mock.SCIENCE_VERSION, parameters=settings.to_parameters(), upstream={}, fingerprints={}
+    )
 
 
 def grid_folder(grid_path: str) -> Path:

@@ -18,7 +18,9 @@ from luigi_tasks.targets import StageTarget
 class PlanOnly(IdentifiedTask):
     """A task that can print its plan instead of running."""
 
-    plan_only = luigi.BoolParameter(description="Print exact counts per tier, split and size, and stop.", significant=False, positional=False)
+    plan_only = luigi.BoolParameter(
+        description="Print exact counts per tier, split and size, and stop.", significant=False, positional=False
+    )
     has_planned = False
 
     def complete(self) -> bool:
@@ -59,7 +61,9 @@ class PlanOnly(IdentifiedTask):
         for shortage in shortages:
             console.print(f"short: {shortage.sentence()}")
         if shortages and self.on_shortage == "error":
-            raise ManifestError(f"not enough hosts for {len(shortages)} of {len(rows)} lines of the plan; see above, or set on_shortage = reduce")
+            raise ManifestError(
+                f"not enough hosts for {len(shortages)} of {len(rows)} lines of the plan; see above, or set on_shortage = reduce"
+            )
         if not shortages:
             console.print("The hosts suffice.")
 

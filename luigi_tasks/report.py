@@ -51,7 +51,9 @@ class RenderReport(IdentifiedTask):
         """Render what is not committed, then copy."""
         if self.output().committed() is None:
             with read(self.state_url) as connection:
-                data = collect_report(connection, run_of(connection, self.campaign_name, self.objects), criterion_labels(self.summary_config()))
+                data = collect_report(
+                    connection, run_of(connection, self.campaign_name, self.objects), criterion_labels(self.summary_config())
+                )
             record = self.objects.put(self._key, render_report(data).encode())
             self.output().commit({"stage": "report", "counts": {"n_pictures": len(data.gallery)}}, {self._key: record})
         copy_report(self.objects.read(self._key), Path(ReportSettings().path))
@@ -70,4 +72,6 @@ def copy_report(page: bytes, path: Path) -> None:
         temporary.write_bytes(page)
         temporary.replace(path)
     except OSError as error:
-        raise ObjectStoreError(f"cannot write the report to {path}: {error.strerror or error}; set [report] path to a file you may write") from error
+        raise ObjectStoreError(
+            f"cannot write the report to {path}: {error.strerror or error}; set [report] path to a file you may write"
+        ) from error

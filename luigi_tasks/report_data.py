@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from halo_core.records import Finding
@@ -16,8 +15,20 @@ from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_regions import region_scatter
 from halo_core.stamps import RESULTS_FILE, read_stamps
 from halo_core.store import blocks, campaigns, injection, stages, validation
+from luigi_tasks.campaign import SELECTION
 from luigi_tasks.objects import FolderObjects
-from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, STAGE_MARK, TASKS_FILE, CommitTarget, block_prefix, stage_prefix
+from luigi_tasks.targets import (
+    BLOCKS_FILE,
+    CELLS_FILE,
+    CONTROLS_FILE,
+    DESIGN_FILE,
+    REGIONS_FILE,
+    STAGE_MARK,
+    TASKS_FILE,
+    CommitTarget,
+    block_prefix,
+    stage_prefix,
+)
 
 _STAMPS_PER_RADIUS = 3
 _RADII = 6
@@ -65,17 +76,19 @@ def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str
     cells = run.table("summary", CELLS_FILE) if run.has("summary") else None
     design = run.json("manifest", DESIGN_FILE) if run.has("manifest") else {}
     parent = run.mark("parent") if run.has("parent") else None
+    controls = run.json("summary", CONTROLS_FILE) if run.has("summary") else []
+    parents = run.config["variant"] if run.config["parent"] == SELECTION else run.config["parent"]
     return ReportData(
         campaign=run.name,
-        subtitle=f"Survey {run.config.get('survey_root', '')}, release {run.config.get('survey_release', '')}; parents: {run.config.get('variant', '')}",
+        subtitle=f"Survey {run.config['survey_root']}, release {run.config['survey_release']}; parents: {parents}",
         findings=_findings(connection, run),
         errors=_errors(connection, run),
-        counts=_counts(connection, run, design, cells),
+        counts=_counts(connection, run, controls),
         cells=cells,
         criterion_labels=labels,
-        controls=run.json("summary", "controls.json") if run.has("summary") else [],
+        controls=controls,
         losses=_losses(connection, run),
-        region_scatter=region_scatter(run.table("summary", "region_cells.parquet")) if run.has("summary") else [],
+        region_scatter=region_scatter(run.table("summary", REGIONS_FILE)) if run.has("summary") else [],
         cut_flow=parent["counts"]["cut_flow"] if parent is not None else [],
         supply=design.get("shares", []),
         gallery=_gallery(run) if run.has("injection") else [],
@@ -102,42 +115,21 @@ def _errors(connection: sa.Connection, run: Run) -> list[str]:
     return errors
 
 
-def _counts(connection: sa.Connection, run: Run, design: Mapping[str, Any], cells: pa.Table | None) -> list[dict[str, object]]:
-    """Return the books by tier, split and size; None for a stage that was not reached."""
-    if not design:
-        return []
-    sizes = [int(size) for size in str(run.config["stamp_sizes"]).split(",")]
-    n_bandsets = len(str(run.config["bandsets"]).split(","))
-    books = {(a.tier, a.region_split, a.stamp_size): a for a in injection.accounting(connection, run.digests["manifest"], run.digests["injection"])}
-    summarised = _summarised(cells) if cells is not None else {}
-    rows: list[dict[str, object]] = []
-    for row in design["plan"]:
-        for size in sorted(sizes):
-            key = (row["tier"], row["split"], size)
-            book = books.get(key)
-            rows.append(
-                {
-                    "tier": row["tier"],
-                    "region_split": row["split"],
-                    "stamp_size": size,
-                    "planned": (row["n_injections"] + row["n_controls"]) * n_bandsets,
-                    "built": book.n_planned if book is not None else None,
-                    "processed": book.n_processed if book is not None else None,
-                    "summarised": summarised[key] + book.n_controls if key in summarised and book is not None else None,
-                }
-            )
-    return rows
-
-
-def _summarised(cells: pa.Table) -> dict[tuple[str, str, int], int]:
-    """Return the injections that the pooled cells account for, by tier, split and size."""
-    counts: dict[tuple[str, str, int], int] = {}
-    criterion = cells["criterion"][0].as_py() if cells.num_rows else ""
-    for row in cells.filter(pc.equal(cells["axes"], "")).to_pylist():
-        if row["subset"] == "all" and row["region_split"] is not None and row["selection_set_id"] is None and row["criterion"] == criterion:
+def _counts(connection: sa.Connection, run: Run, controls: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Return the books by tier, split and size, controls included; None for a stage that was not reached."""
+    summarised: dict[tuple[str, str, int], int] = {}
+    for criterion in sorted({row["criterion"] for row in controls})[:1]:
+        for row in (row for row in controls if row["criterion"] == criterion):
             key = (row["tier"], row["region_split"], row["stamp_size"])
-            counts[key] = counts.get(key, 0) + row["n_task"]
-    return counts
+            summarised[key] = summarised.get(key, 0) + row["n_controls"]
+    rows: list[dict[str, object]] = []
+    for book in injection.books(connection, run.name):
+        key = (book["tier"], book["region_split"], book["stamp_size"])
+        n_injections = book["n_summarised_injections"]
+        counts = {"planned": book["n_planned"], "built": book["n_built"], "processed": book["n_processed"]}
+        counts["summarised"] = None if n_injections is None else n_injections + summarised.get(key, 0)
+        rows.append(dict(zip(("tier", "region_split", "stamp_size"), key, strict=True)) | counts)
+    return rows
 
 
 def _losses(connection: sa.Connection, run: Run) -> list[dict[str, object]]:
@@ -181,7 +173,8 @@ def _picture(run: Run, block: int, row: dict[str, Any], result: dict[str, Any]) 
     stamp = next(read_stamps(folder, pa.Table.from_pylist([row])))
     details = (
         f"source {row['src_dmag']:g} mag below the host, R_e {row['src_reff_arcsec']:g}″, magnification {result['magnification']:.1f}, "
-        f"matched S/N(r) {result['snr_matched_r']:.1f}, seeing {result['psf_fwhm_used_r_arcsec']:.2f}″, brick {row['brickname']}, task {row['task_id']}"
+        f"matched S/N(r) {result['snr_matched_r']:.1f}, seeing {result['psf_fwhm_used_r_arcsec']:.2f}″, "
+        f"brick {row['brickname']}, task {row['task_id']}"
     )
     return Stamps(f"θ_E {row['theta_e_arcsec']:g}″", details, stamp.injected, stamp.host, stamp.arc)
 

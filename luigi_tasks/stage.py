@@ -3,7 +3,6 @@
 import logging
 import platform
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -105,16 +104,18 @@ class StageTask(IdentifiedTask):
             built = self.build()
             mark = self.output().commit(self.stage_config(built), built.objects)
         with begin(self.state_url) as connection:
-            self.load(connection, mark)
+            self.load(connection)
             stages.finish_stage(connection, self.digest_of(self.word), mark["counts"])
-        logger.info("%s: done, %s", self.word, ", ".join(f"{name} {value}" for name, value in mark["counts"].items() if isinstance(value, int)))
+        logger.info(
+            "%s: done, %s", self.word, ", ".join(f"{name} {value}" for name, value in mark["counts"].items() if isinstance(value, int))
+        )
 
     @abstractmethod
     def build(self) -> Built:
         """Make and store the stage's objects."""
 
-    def load(self, connection: sa.Connection, mark: Mapping[str, Any]) -> None:
-        """Put the stage's rows into the state; a stage without rows has nothing to do."""
+    def load(self, connection: sa.Connection) -> None:
+        """Put the stage's rows into the state."""
 
     def stage_config(self, built: Built, *, word: str | None = None) -> dict[str, Any]:
         """Return what `_stage_config.json` records beside the objects; of this stage unless another word is given."""

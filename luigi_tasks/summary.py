@@ -1,8 +1,6 @@
 """Summary: completeness cells with intervals and three-way accounting, from the manifest and its results."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import luigi
 import sqlalchemy as sa
@@ -14,11 +12,8 @@ from halo_core.store.summary import store_cells
 from luigi_tasks.checks import all_results, all_tasks
 from luigi_tasks.injection import InjectAll
 from luigi_tasks.stage import Built, StageTask, put_table
-from luigi_tasks.targets import CELLS_FILE
+from luigi_tasks.targets import CELLS_FILE, CONTROLS_FILE, REGIONS_FILE
 from luigi_tasks.validation import ValidateStage
-
-REGIONS_FILE = "region_cells.parquet"
-CONTROLS_FILE = "controls.json"
 
 
 class SummariseCompleteness(StageTask):
@@ -41,6 +36,6 @@ class SummariseCompleteness(StageTask):
         built.objects[self.key_of(self.word, CONTROLS_FILE)] = self.objects.put(self.key_of(self.word, CONTROLS_FILE), controls.encode())
         return built
 
-    def load(self, connection: sa.Connection, mark: Mapping[str, Any]) -> None:
+    def load(self, connection: sa.Connection) -> None:
         """One row per cell."""
         store_cells(connection, self.table_of(self.word, CELLS_FILE), stage_digest=self.digest_of(self.word))

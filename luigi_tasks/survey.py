@@ -1,7 +1,6 @@
 """Survey: the mock survey where one is asked for, and the survey's brick table with our column names and units."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import luigi
 import sqlalchemy as sa
@@ -97,6 +96,6 @@ class ReadSurvey(StageTask):
         key = self.key_of(self.word, "bricks.parquet")
         return Built({key: put_table(self.objects, key, bricks)}, {"n_bricks": bricks.num_rows})
 
-    def load(self, connection: sa.Connection, mark: Mapping[str, Any]) -> None:
+    def load(self, connection: sa.Connection) -> None:
         """One row per brick."""
         store_bricks(connection, self.table_of(self.word, "bricks.parquet"), stage_digest=self.digest_of(self.word))

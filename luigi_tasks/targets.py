@@ -23,6 +23,8 @@ BLOCKS_FILE = "blocks.parquet"
 PLANES_FILE = "planes.parquet"
 DESIGN_FILE = "design.json"
 CELLS_FILE = "cells.parquet"
+REGIONS_FILE = "region_cells.parquet"
+CONTROLS_FILE = "controls.json"
 
 
 def stage_prefix(word: str, digest: str) -> str:

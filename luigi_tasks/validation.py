@@ -65,7 +65,12 @@ class ValidationTask(IdentifiedTask):
         target.commit({"stage": f"validation_{self.subject()}", "digest": target.digest, "counts": counts}, {key: record})
         with begin(self.state_url) as connection:
             stages.finish_stage(connection, target.digest, counts)
-        logger.info("validation of %s: %d checks passed, %d warnings", self.subject(), counts["n_checks"] - counts["n_warnings"], counts["n_warnings"])
+        logger.info(
+            "validation of %s: %d checks passed, %d warnings",
+            self.subject(),
+            counts["n_checks"] - counts["n_warnings"],
+            counts["n_warnings"],
+        )
 
     def _record(self, connection: sa.Connection, digest: str) -> None:
         """Name the validation in the state and link it to the campaign."""

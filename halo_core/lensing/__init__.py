@@ -2,14 +2,16 @@
 
 from halo_core.lensing.deflectors import Lens, convergence, ray_shoot, shear_deflection, sie_deflection, signed_magnification
 from halo_core.lensing.noise import electrons_per_nmgy, shot_noise
-from halo_core.lensing.psf import nea_arcsec2, profile_fwhm_arcsec, psf_from_size
-from halo_core.lensing.rendering import RenderedArc, render, render_arc
+from halo_core.lensing.psf import PsfModel, nea_arcsec2, profile_fwhm_arcsec, psf_from_size
+from halo_core.lensing.rendering import RenderedArc, Renderer, render, render_arc
 from halo_core.lensing.snr import snr_aperture, snr_matched, snr_peak_pixel
 from halo_core.lensing.sources import Source, sersic_b_n, sersic_surface_brightness
 
 __all__ = [
     "Lens",
+    "PsfModel",
     "RenderedArc",
+    "Renderer",
     "Source",
     "convergence",
     "electrons_per_nmgy",

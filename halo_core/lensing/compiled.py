@@ -3,8 +3,8 @@
 Divisions follow IEEE rules (numpy's error model), because numba's own check for zero keeps loops from vectorising; contraction to fused
 multiply-add is allowed and nothing else of fast-math, so that results are the same to the bit on one kind of processor.
 
-Compiled code is kept on disk. Numba throws it away when the file of a function changes, but not when the file of a function it calls does, so
-each state of this package's sources has a folder of its own.
+Compiled code is kept on disk. Numba throws it away when the file of a function changes, but not when the file of a function it calls
+does, so each state of this package's sources has a folder of its own.
 """
 
 import hashlib

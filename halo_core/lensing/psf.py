@@ -12,7 +12,7 @@ import galsim
 import numpy as np
 from numpy.typing import NDArray
 
-from halo_core.constants import GAUSSIAN_FWHM_PER_SIGMA, MOFFAT_BETA, PSF_FWHM_MAX_ARCSEC, PSF_FWHM_MIN_ARCSEC
+from halo_core.constants import GAUSSIAN_NEA_PER_FWHM2, MOFFAT_ALPHA_PER_PSFSIZE, MOFFAT_BETA, PSF_FWHM_MAX_ARCSEC, PSF_FWHM_MIN_ARCSEC
 from halo_core.errors import ConventionError
 from halo_core.lensing.compiled import compiled
 from halo_core.lensing.kernels import exp_negative
@@ -60,15 +60,14 @@ def profile_fwhm_arcsec(psf_fwhm_arcsec: float, *, model: PsfModel) -> float:
     if model == "gaussian":
         return float(psf_fwhm_arcsec)
     if model == "moffat":
-        alpha_per_root_area = (MOFFAT_BETA - 1.0) / np.sqrt(np.pi * (2.0 * MOFFAT_BETA - 1.0))
         fwhm_per_alpha = 2.0 * np.sqrt(2.0 ** (1.0 / MOFFAT_BETA) - 1.0)
-        return float(np.sqrt(nea_arcsec2(psf_fwhm_arcsec)) * alpha_per_root_area * fwhm_per_alpha)
+        return float(psf_fwhm_arcsec * MOFFAT_ALPHA_PER_PSFSIZE * fwhm_per_alpha)
     raise ConventionError(f"PSF model {model!r} is unknown; choose moffat or gaussian")
 
 
 def nea_arcsec2(psf_fwhm_arcsec: float) -> float:
     """Return the noise-equivalent area [arcsec^2] of a Gaussian-equivalent size [arcsec], 4 pi sigma^2."""
-    return float(4.0 * np.pi * (psf_fwhm_arcsec / GAUSSIAN_FWHM_PER_SIGMA) ** 2)
+    return float(GAUSSIAN_NEA_PER_FWHM2 * psf_fwhm_arcsec**2)
 
 
 def is_reference_moffat(psf: Any) -> bool:

@@ -76,13 +76,14 @@ def marginal_table(caption: str, axis_label: str, rows: Iterable[Row], labels: M
 
 def controls_table(rows: Sequence[Row], labels: Mapping[str, str]) -> PlainTable:
     """Return what each criterion says of controls; "not applicable" where it reads the truth, never 0."""
-    headings = ("tier", "stamp [pix]", "criterion", "controls", "evaluated", "not evaluated", "called", "share called")
+    headings = ("tier", "split", "stamp [pix]", "criterion", "controls", "evaluated", "not evaluated", "called", "share called")
     shown = []
     for row in rows:
         label = labels.get(str(row["criterion"]), str(row["criterion"]))
         called, called_frac = row["n_called"], row["called_frac"]
         verdict = ("not applicable", "not applicable") if row["note"] else (called, share(called_frac, is_too_few=False))
-        shown.append((row["tier"], row["stamp_size"], label, row["n_controls"], row["n_evaluated"], row["n_not_evaluated"], *verdict))
+        counts = (row["n_controls"], row["n_evaluated"], row["n_not_evaluated"])
+        shown.append((row["tier"], row["region_split"], row["stamp_size"], label, *counts, *verdict))
     note = "A criterion that reads the truth of a painted arc says nothing about a host without one. Controls enter no completeness."
     return PlainTable("Controls", headings, tuple(shown), note)
 

@@ -14,7 +14,7 @@ SCIENCE_VERSION = 1
 
 def planes_needed(bricknames: Iterable[str], bands: Sequence[str]) -> list[tuple[str, str]]:
     """Return every (brickname, plane) that a block's bricks need, sorted."""
-    return [(brickname, plane) for brickname in sorted(set(bricknames)) for plane in planes_for(bands)]
+    return [(brickname, plane) for brickname in sorted(set(bricknames)) for plane in planes_for(tuple(bands))]
 
 
 def planes_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:

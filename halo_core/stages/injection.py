@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from halo_core.constants import BANDS, PIXEL_SCALE_ARCSEC
 from halo_core.flags import LOSSES, Flag
-from halo_core.lensing import Lens, RenderedArc, Source, profile_fwhm_arcsec, psf_from_size, render
+from halo_core.lensing import Lens, PsfModel, RenderedArc, Renderer, Source, profile_fwhm_arcsec, psf_from_size, render
 from halo_core.records import RESULTS, arcs_schema, conform, hosts_schema
 from halo_core.stages.hosts import BrickPlanes, Host, cut_hosts, plane_flags
 from halo_core.stages.metrics import arc_metrics, judge_view, mask_metrics
@@ -45,8 +45,8 @@ class InjectionConfig:
         Every band of the campaign's bandsets, in survey order.
     """
 
-    psf_model: str
-    renderer: str
+    psf_model: PsfModel
+    renderer: Renderer
     effort: float
     store_size_pix: int
     bands: tuple[str, ...]
@@ -80,14 +80,20 @@ def inject_brick(tasks: pa.Table, planes: BrickPlanes, config: InjectionConfig) 
     """
     rows: list[Row] = tasks.to_pylist()
     targets = list({row["host_id"]: row for row in rows}.values())
-    hosts = {host.host_id: host for host in cut_hosts(targets, planes, bands=config.bands, size_pix=config.store_size_pix)} if planes.paths else {}
+    hosts = (
+        {host.host_id: host for host in cut_hosts(targets, planes, bands=config.bands, size_pix=config.store_size_pix)}
+        if planes.paths
+        else {}
+    )
     judged = [_judge(row, hosts, planes) for row in rows]
     arcs = _render_arcs(rows, judged, hosts, config)
     results = [_result(row, flags, hosts, arcs, config) for row, flags in zip(rows, judged, strict=True)]
     return BrickInjection(
         hosts=_hosts_table([t for t in targets if t["host_id"] in hosts], hosts, config),
         arcs=_arcs_table(arcs, config),
-        results=conform({name: [r.get(name) for r in results] for name in RESULTS.names}, RESULTS, where=f"results of brick {planes.brickname}"),
+        results=conform(
+            {name: [r.get(name) for r in results] for name in RESULTS.names}, RESULTS, where=f"results of brick {planes.brickname}"
+        ),
     )
 
 
@@ -134,7 +140,9 @@ def _render_arcs(
 def render_row(row: Row, host: Host, psfs: Mapping[str, galsim.GSObject], config: InjectionConfig) -> RenderedArc:
     """Return the arc of one manifest row on the stored stamp of its host, in the bands that have a PSF."""
     lens, source = lens_and_source(row, host.host_x_pix, host.host_y_pix, size_pix=host.size_pix, bands=tuple(psfs))
-    return render(lens, source, list(psfs.values()), size_pix=host.size_pix, pixel_response=False, effort=config.effort, renderer=config.renderer)
+    return render(
+        lens, source, list(psfs.values()), size_pix=host.size_pix, pixel_response=False, effort=config.effort, renderer=config.renderer
+    )
 
 
 def lens_and_source(row: Row, host_x_pix: float, host_y_pix: float, *, size_pix: int, bands: Sequence[str]) -> tuple[Lens, Source]:

@@ -1,6 +1,7 @@
 """Metrics of one view: what a stamp of one size and bandset shows of its arc, on the pixels that are good."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from halo_core.survey.maskbits import good_pixels, wise_pixels
 Metrics = dict[str, float | int | None]
 
 
-def crop(stamp: NDArray[np.generic], size_pix: int) -> NDArray[np.generic]:
+def crop(stamp: NDArray[Any], size_pix: int) -> NDArray[Any]:
     """Return the exact crop of the last two axes that a smaller stamp of the same target is."""
     start = crop_start(stamp.shape[-1], size_pix)
     return stamp[..., start : start + size_pix, start : start + size_pix]

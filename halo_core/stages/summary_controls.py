@@ -2,8 +2,10 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from halo_core.constants import SPLITS
 from halo_core.stages.criteria import Criterion, meets
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_rows import Experiment, control_numbers, evaluated, experiments, require_measured
@@ -24,8 +26,8 @@ def control_table(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> 
     Returns
     -------
     list of dict
-        One per experiment and criterion: tier, grid, stamp_size, bandset, criterion, n_controls, n_evaluated, n_not_evaluated,
-        n_called, called_frac, note. A criterion that reads the truth has n_called and called_frac None and says so in ``note``:
+        One per experiment, split and criterion: tier, grid, stamp_size, bandset, region_split, criterion, n_controls,
+        n_evaluated, n_not_evaluated, n_called, called_frac, note. A criterion that reads the truth has n_called and called_frac None and says so in ``note``:
         it never looked, which is not the same as calling none.
 
     Raises
@@ -35,15 +37,19 @@ def control_table(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> 
     """
     rows = []
     for experiment in experiments(tasks, results, config):
-        results_of_controls = experiment.results.filter(experiment.tasks["is_control"])
-        if results_of_controls.num_rows:
+        splits = experiment.tasks.filter(experiment.tasks["is_control"])["region_split"].unique().to_pylist()
+        for split in (name for name in SPLITS if name in splits):
+            is_chosen = pc.and_(experiment.tasks["is_control"], pc.equal(experiment.tasks["region_split"], split))
+            results_of_controls = experiment.results.filter(is_chosen)
             is_evaluated = evaluated(results_of_controls)
-            rows += [_control_row(experiment, results_of_controls, is_evaluated, criterion) for criterion in config.criteria]
+            rows += [_control_row(experiment, split, results_of_controls, is_evaluated, criterion) for criterion in config.criteria]
     return rows
 
 
-def _control_row(experiment: Experiment, results: pa.Table, is_evaluated: NDArray[np.bool_], criterion: Criterion) -> dict[str, object]:
-    """Return the row of one experiment and criterion."""
+def _control_row(
+    experiment: Experiment, split: str, results: pa.Table, is_evaluated: NDArray[np.bool_], criterion: Criterion
+) -> dict[str, object]:
+    """Return the row of one experiment, split and criterion."""
     n_evaluated = int(np.count_nonzero(is_evaluated))
     n_called, called_frac = None, None
     if not criterion.is_truth_only:
@@ -53,6 +59,7 @@ def _control_row(experiment: Experiment, results: pa.Table, is_evaluated: NDArra
         called_frac = n_called / n_evaluated if n_evaluated else None
     return {
         **experiment.key,
+        "region_split": split,
         "criterion": criterion.name,
         "n_controls": results.num_rows,
         "n_evaluated": n_evaluated,

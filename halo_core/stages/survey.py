@@ -39,9 +39,7 @@ def bricks_of_survey(root: Path) -> pa.Table:
     if not names:
         raise SurveyDataError(f"{root}: neither {layout.BRICKS_KEY} nor a brick below coadd/; check --survey-root")
     grid = brick_by_name(names)
-    columns: dict[str, object] = {
-        name: getattr(grid, name) for name in ("brickname", "brickid", "ra", "dec", "ra1", "ra2", "dec1", "dec2")
-    }
+    columns: dict[str, object] = {name: getattr(grid, name) for name in ("brickname", "brickid", "ra", "dec", "ra1", "ra2", "dec1", "dec2")}
     unknown = ["ebv", *(f"nexp_{b}" for b in BANDS), *(f"psfsize_{b}_arcsec" for b in BANDS), *(f"psfdepth_{b}_mag" for b in BANDS)]
     columns |= {name: [None] * len(names) for name in unknown}
     return conform(columns, BRICKS, where=f"bricks below {root / 'coadd'}")

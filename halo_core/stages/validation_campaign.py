@@ -15,7 +15,13 @@ Key = tuple[str, str, int]
 
 
 def check_campaign(
-    plan: Sequence[PlanRow], *, stamp_sizes: Sequence[int], n_bandsets: int, accounts: Sequence[Mapping[str, Any]], cells: pa.Table, n_orphans: int
+    plan: Sequence[PlanRow],
+    *,
+    stamp_sizes: Sequence[int],
+    n_bandsets: int,
+    accounts: Sequence[Mapping[str, Any]],
+    cells: pa.Table,
+    n_orphans: int,
 ) -> list[Finding]:
     """Return the findings across stages.
 

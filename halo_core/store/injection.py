@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from halo_core.store.bulk import fetch_rows, replace_rows
 from halo_core.store.models import FlagName, InjectionResult, InjectionTask
 
-
 BOOK_COLUMNS = (
     "tier",
     "region_split",
@@ -82,7 +81,7 @@ def accounting(connection: sa.Connection, manifest_digest: str, injection_digest
 
 def books(connection: sa.Connection, campaign: str) -> list[Mapping[str, Any]]:
     """Return the rows of `v_accounting` of a campaign's latest run: planned, built, processed, summarised."""
-    columns = [sa.column(name) for name in BOOK_COLUMNS]
+    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in BOOK_COLUMNS]
     view = sa.table("v_accounting", sa.column("campaign", sa.Text()), *columns)
     query = sa.select(*(view.c[name] for name in BOOK_COLUMNS)).where(view.c.campaign == campaign)
     return [dict(row) for row in connection.execute(query.order_by(view.c.tier, view.c.region_split, view.c.stamp_size)).mappings()]

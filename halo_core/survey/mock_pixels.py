@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from halo_core.constants import MOFFAT_BETA, PIXEL_SCALE_ARCSEC
+from halo_core.constants import MOFFAT_ALPHA_PER_PSFSIZE, MOFFAT_BETA, PIXEL_SCALE_ARCSEC
 from halo_core.survey.bricks import brick_by_id, brick_wcs
 from halo_core.survey.maskbits import DR10_BITS
 from halo_core.survey.mock_model import Exposure, MockBrick, MockSurvey, conditions_at
 from halo_core.survey.mock_objects import STAR, MockObjects
-from halo_core.survey.photometry import psf_nea_pix
 
 Image = NDArray[np.float32]
 
@@ -161,9 +160,8 @@ def _psf(psfsize_arcsec: float) -> galsim.GSObject:
 
 
 def _moffat_alpha_pix(psfsize_arcsec: float) -> float:
-    """Return alpha [pix] from NEA = pi alpha^2 (2 beta - 1) / (beta - 1)^2."""
-    area = float(psf_nea_pix(psfsize_arcsec))
-    return float(np.sqrt(area / (np.pi * (2.0 * MOFFAT_BETA - 1.0)))) * (MOFFAT_BETA - 1.0)
+    """Return the scale radius alpha [pix] of a star's Moffat profile."""
+    return MOFFAT_ALPHA_PER_PSFSIZE * psfsize_arcsec / PIXEL_SCALE_ARCSEC
 
 
 def _add_galaxy(image: Image, x: float, y: float, profile: galsim.GSObject, stamp_pix: int) -> None:

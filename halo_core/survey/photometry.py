@@ -8,7 +8,7 @@ A flux or depth that has no magnitude (zero, negative, NaN) gives NaN, which tab
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from halo_core.constants import EXTINCTION_PER_EBV, GAUSSIAN_FWHM_PER_SIGMA, MAG_ZERO_NMGY, PIXEL_SCALE_ARCSEC
+from halo_core.constants import EXTINCTION_PER_EBV, GAUSSIAN_NEA_PER_FWHM2, MAG_ZERO_NMGY, PIXEL_SCALE_ARCSEC
 
 DEPTH_SIGMA = 5.0
 """Significance at which the survey quotes a depth."""
@@ -67,13 +67,12 @@ def psfdepth_mag_to_ivar(psfdepth_mag: ArrayLike) -> NDArray[np.float64]:
 
 def psf_nea_pix(psfsize_arcsec: ArrayLike) -> NDArray[np.float64]:
     """Return the noise-equivalent area 4 pi sigma^2 [pix^2] of a ``psfsize``, the FWHM of the Gaussian with the PSF's own area."""
-    sigma_pix = np.asarray(psfsize_arcsec, dtype=np.float64) / (GAUSSIAN_FWHM_PER_SIGMA * PIXEL_SCALE_ARCSEC)
-    return 4.0 * np.pi * np.square(sigma_pix)
+    return GAUSSIAN_NEA_PER_FWHM2 * np.square(np.asarray(psfsize_arcsec, dtype=np.float64) / PIXEL_SCALE_ARCSEC)
 
 
 def psfsize_from_nea(nea_pix: ArrayLike) -> NDArray[np.float64]:
     """Return the ``psfsize`` [arcsec] of a noise-equivalent area [pix^2]."""
-    return np.sqrt(np.asarray(nea_pix, dtype=np.float64) / (4.0 * np.pi)) * GAUSSIAN_FWHM_PER_SIGMA * PIXEL_SCALE_ARCSEC
+    return np.sqrt(np.asarray(nea_pix, dtype=np.float64) / GAUSSIAN_NEA_PER_FWHM2) * PIXEL_SCALE_ARCSEC
 
 
 def axis_ratio_from_ellipticity(e: ArrayLike) -> NDArray[np.float64]:

@@ -19,7 +19,9 @@ def configured_value(section: str, name: str) -> str:
     """
     value = luigi.configuration.get_config().get(section, name, None)
     if value is None:
-        raise ConfigurationError(f"[{section}] {name} is not set: run in a folder with a luigi.cfg (halo init DIR makes one), or give the option")
+        raise ConfigurationError(
+            f"[{section}] {name} is not set: run in a folder with a luigi.cfg (halo init DIR makes one), or give the option"
+        )
     return str(value)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 import sqlalchemy as sa
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -31,10 +32,12 @@ def status(campaign: str | None, state_url: str) -> None:
     with read(state_url) as connection:
         run = campaigns.latest_campaign(connection, campaign)
         if run is None:
-            raise StoreError(f"no campaign {campaign or 'at all'} in {state_url}; known: {', '.join(campaigns.campaign_names(connection)) or 'none'}")
+            raise StoreError(
+                f"no campaign {campaign or 'at all'} in {state_url}; known: {', '.join(campaigns.campaign_names(connection)) or 'none'}"
+            )
         digests = campaigns.run_digests(connection, run.campaign_id)
         console.print(_progress(connection, run.name))
-        _print_books(console, connection, digests)
+        _print_books(console, connection, run.name, digests)
         _print_failures(console, connection, digests)
         if "summary" in digests:
             console.print(_completeness(headline(summary.headline(connection, stage_digest=digests["summary"]))))
@@ -43,11 +46,17 @@ def status(campaign: str | None, state_url: str) -> None:
     console.print(_EXAMPLE.format(name=run.name), highlight=False, markup=False)
 
 
+def _table(title: str, columns: Mapping[str, bool]) -> Table:
+    """Return an empty table; columns by heading, True for numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for heading, is_number in columns.items():
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
+    return table
+
+
 def _progress(connection: sa.Connection, name: str) -> Table:
     """Return how far each stage is."""
-    table = Table(title=f"Campaign {name}", title_justify="left")
-    for column in ("stage", "status", "blocks", "tasks", "digest"):
-        table.add_column(column, justify="right" if column in ("blocks", "tasks") else "left")
+    table = _table(f"Campaign {name}", {"stage": False, "status": False, "blocks": True, "tasks": True, "digest": False})
     for stage in campaigns.progress(connection, name):
         done = f"{stage.n_blocks_finished:,} of {stage.n_blocks:,}" if stage.n_blocks else ""
         tasks = f"{stage.n_tasks_finished or 0:,} of {stage.n_tasks:,}" if stage.n_tasks else ""
@@ -55,61 +64,69 @@ def _progress(connection: sa.Connection, name: str) -> Table:
     return table
 
 
-def _print_books(console: Console, connection: sa.Connection, digests: Mapping[str, str]) -> None:
-    """Print planned, evaluated and lost tasks."""
-    if "manifest" not in digests or "injection" not in digests:
+def _print_books(console: Console, connection: sa.Connection, name: str, digests: Mapping[str, str]) -> None:
+    """Print planned, processed, evaluated and lost tasks."""
+    books = injection.books(connection, name)
+    if not books:
         return
-    accounts = injection.accounting(connection, digests["manifest"], digests["injection"])
-    table = Table(title="Tasks", title_justify="left")
-    for column in ("tier", "split", "size [pix]", "planned", "controls", "processed", "evaluated", "not evaluated"):
-        table.add_column(column, justify="left" if column in ("tier", "split") else "right")
-    for a in accounts:
-        numbers = (a.stamp_size, a.n_planned, a.n_controls, a.n_processed, a.n_evaluated, a.n_not_evaluated)
-        table.add_row(a.tier, a.region_split, *(f"{n:,}" for n in numbers))
-    totals = [sum(getattr(a, name) for a in accounts) for name in ("n_planned", "n_controls", "n_processed", "n_evaluated", "n_not_evaluated")]
+    numbers = ("n_planned", "n_built", "n_processed", "n_evaluated", "n_not_evaluated")
+    headings = {
+        "tier": False,
+        "split": False,
+        "size": True,
+        "planned": True,
+        "built": True,
+        "processed": True,
+        "evaluated": True,
+        "not": True,
+    }
+    table = _table("Tasks by tier, split and stamp size; not = not evaluated", headings)
+    for row in books:
+        table.add_row(row["tier"], row["region_split"], str(row["stamp_size"]), *(_count(row[number]) for number in numbers))
     table.add_section()
-    table.add_row("all", "", "", *(f"{n:,}" for n in totals))
+    table.add_row("all", "", "", *(_count(sum(row[number] or 0 for row in books)) for number in numbers))
     console.print(table)
     lost: dict[str, int] = {}
     for loss in injection.losses(connection, digests["manifest"], digests["injection"]):
         lost[loss.flag_name] = lost.get(loss.flag_name, 0) + loss.n_tasks
-    console.print("Not evaluated, by reason: " + (", ".join(f"{name} {n:,}" for name, n in sorted(lost.items())) or "none"), highlight=False)
+    console.print(
+        "Not evaluated, by reason: " + (", ".join(f"{reason} {n:,}" for reason, n in sorted(lost.items())) or "none"), highlight=False
+    )
 
 
 def _print_failures(console: Console, connection: sa.Connection, digests: Mapping[str, str]) -> None:
     """Print blocks whose last attempt failed, and checks that failed."""
-    for word in ("cache", "injection"):
-        for block, error in blocks.failed_blocks(connection, digests.get(word, "")).items():
-            console.print(f"[red]{word} block {block} failed:[/red] {error}", highlight=False)
+    lines = [
+        f"{word}, block {block} failed: {error}"
+        for word in ("cache", "injection")
+        for block, error in blocks.failed_blocks(connection, digests.get(word, "")).items()
+    ]
     for word, digest in digests.items():
-        if word.startswith("validation_"):
-            for found in validation.findings(connection, digest):
-                if not found.is_ok:
-                    console.print(f"{found.severity}: {found.stage} {found.check}: {found.sentence} Observed {found.observed}, expected {found.expected}.", highlight=False)
+        failed = [found for found in validation.findings(connection, digest) if not found.is_ok] if word.startswith("validation_") else []
+        lines += [f"{one.severity}: {one.stage}: {one.sentence} Observed {one.observed}, expected {one.expected}." for one in failed]
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
 
 
 def _completeness(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Return the completeness that people read first."""
-    table = Table(title="Completeness, all splits", title_justify="left", caption="Intervals are 95 %, by sky cell.", caption_justify="left")
-    for column in ("tier", "size [pix]", "criterion", "planned", "evaluated", "not evaluated", "recovered", "completeness", "95 %", "weighted", "95 % weighted"):
-        table.add_column(column, justify="left" if column in ("tier", "criterion") else "right")
+    headings = {"tier": False, "size": True, "criterion": False, "recovered": True, "completeness": True, "weighted": True}
+    table = _table("Completeness of evaluated injections, all splits, with 95 % intervals by sky cell", headings)
     for row in rows:
-        counts = [f"{row[name]:,}" for name in ("n_planned", "n_evaluated", "n_not_evaluated", "n_recovered")]
-        numbers = ["too few"] * 4 if row["is_too_few"] else [
-            _number(row["completeness"]),
-            _interval(row["lower_95"], row["upper_95"]),
-            _number(row["completeness_weighted"]),
-            _interval(row["weighted_lower_95"], row["weighted_upper_95"]),
-        ]
-        table.add_row(row["tier"], str(row["stamp_size"]), row["criterion"], *counts, *numbers)
+        counts = f"{row['n_recovered']:,} of {row['n_evaluated']:,}"
+        values = ("completeness", "lower_95", "upper_95"), ("completeness_weighted", "weighted_lower_95", "weighted_upper_95")
+        numbers = ["too few"] * 2 if row["is_too_few"] else [_measured(*(row[name] for name in names)) for names in values]
+        table.add_row(row["tier"], str(row["stamp_size"]), row["criterion"], counts, *numbers)
     return table
 
 
-def _number(value: float | None) -> str:
-    """Return a share as text."""
-    return "none" if value is None else f"{value:.3f}"
+def _count(value: int | None) -> str:
+    """Return a count as text; a stage that was not reached has none."""
+    return "none" if value is None else f"{value:,}"
 
 
-def _interval(lower: float | None, upper: float | None) -> str:
-    """Return an interval as text."""
-    return "none" if lower is None or upper is None else f"{lower:.3f}-{upper:.3f}"
+def _measured(value: float | None, lower: float | None, upper: float | None) -> str:
+    """Return a share and its interval as text."""
+    if value is None:
+        return "none"
+    return f"{value:.3f} (no interval)" if lower is None or upper is None else f"{value:.3f} ({lower:.3f}-{upper:.3f})"

@@ -40,6 +40,27 @@ def test_a_complete_campaign_balances(finished_url):
         assert injection.results_without_task(connection, "other", RUN) == 6
 
 
+def test_the_accounting_view_holds_plan_tasks_results_and_cells_side_by_side(finished_url):
+    with read(finished_url) as connection:
+        books = [tuple(row.values()) for row in injection.books(connection, "field")]
+    assert [row[:8] for row in books] == [
+        ("debug", "test", 64, 1, 1, 1, 1, 0),
+        ("debug", "test", 96, 1, 1, 1, 0, 1),
+        ("debug", "train", 64, 2, 2, 2, 2, 0),
+        ("debug", "train", 96, 2, 2, 2, 2, 0),
+    ]
+    assert [row[8:] for row in books] == [(1, 1, None)] * 4, "the tiny campaign's cells are of no split: not summarised, which is not 0"
+
+
+def test_the_accounting_view_shows_what_was_planned_and_not_built(migrated_url):
+    with begin(migrated_url) as connection:
+        tiny_campaign.plan(connection, {})
+        manifest.store_plan(connection, [manifest.PlannedRow("grid", "val", 64, 5, 2)], stage_digest=TASKS)
+    with read(migrated_url) as connection:
+        (book,) = injection.books(connection, "field")
+    assert (book["n_planned"], book["n_built"], book["n_processed"], book["n_summarised_injections"]) == (7, None, None, None)
+
+
 def test_a_task_without_a_result_is_planned_and_neither_evaluated_nor_lost(migrated_url):
     with begin(migrated_url) as connection:
         tiny_campaign.plan(connection, {})

@@ -20,6 +20,7 @@ KEYS = {
     "bricks": ["stage_digest", "brickname"],
     "coadd_planes": ["stage_digest", "brickname", "plane"],
     "parents": ["stage_digest", "host_id"],
+    "planned_counts": ["stage_digest", "tier", "region_split", "stamp_size"],
     "injection_tasks": ["stage_digest", "task_id"],
     "injection_results": ["stage_digest", "task_id"],
     "completeness_cells": ["stage_digest", "cell"],

@@ -68,6 +68,8 @@ def plan(connection: sa.Connection, config: dict[str, int]) -> int:
         campaigns.link_stage(connection, run, word, digest)
     survey.store_bricks(connection, rows_of(BRICKS, 1, brickname="0001p000"), stage_digest=SURVEY)
     parent.store_parents(connection, rows_of(PARENTS, 3, is_guard=[False, False, True], region_split="train"), stage_digest=PARENT)
+    plan_rows = [manifest.PlannedRow("debug", split, size, 1, int(split == "train")) for split in ("train", "test") for size in (64, 96)]
+    manifest.store_plan(connection, plan_rows, stage_digest=TASKS)
     manifest.store_tasks(connection, manifest_rows(), stage_digest=TASKS)
     stages.finish_stage(connection, TASKS, {"tasks": 6})
     blocks.plan_blocks(connection, RUN, [blocks.BlockPlan(0, 2, 4, 1), blocks.BlockPlan(1, 1, 2, 1)])

@@ -3,7 +3,7 @@
 import galsim
 import numpy as np
 import pytest
-from lensing_scenes import make_lens, make_source, moments, pixels, residual
+from tests.core.lensing.lensing_scenes import make_lens, make_source, moments, pixels, residual
 
 from halo_core.constants import PIXEL_SCALE_ARCSEC
 from halo_core.lensing import psf_from_size, render, render_arc

@@ -3,7 +3,7 @@
 import galsim
 import numpy as np
 import pytest
-from lensing_scenes import make_lens, make_source, residual
+from tests.core.lensing.lensing_scenes import make_lens, make_source, residual
 from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LightModel.light_model import LightModel
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from lensing_scenes import make_lens, make_source
+from tests.core.lensing.lensing_scenes import make_lens, make_source
 from scipy.special import gammaincc
 
 from halo_core.lensing import ray_shoot, sersic_b_n, sersic_surface_brightness

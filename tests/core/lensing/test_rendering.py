@@ -6,7 +6,7 @@ from pathlib import Path
 import galsim
 import numpy as np
 import pytest
-from lensing_scenes import make_lens, make_source, moments, pixels, residual
+from tests.core.lensing.lensing_scenes import make_lens, make_source, moments, pixels, residual
 
 from halo_core.lensing import Lens, psf_from_size, render, render_arc
 
