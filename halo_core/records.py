@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from halo_core.constants import BANDS
 from halo_core.errors import ConventionError
@@ -17,6 +18,7 @@ _F = pa.float64()
 _I = pa.int64()
 _S = pa.string()
 _B = pa.bool_()
+_ARRAYS = (pa.Array, pa.ChunkedArray)
 
 
 def _field(name: str, kind: pa.DataType, doc: str, *, null: bool = False) -> pa.Field:
@@ -347,10 +349,12 @@ def conform(columns: Mapping[str, object] | pa.Table, schema: pa.Schema, *, wher
 
 def _conformed(values: object, field: pa.Field, where: str) -> pa.Array | pa.ChunkedArray:
     """Return one column in its type, NaN as NULL where the column may be NULL."""
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        array = values.cast(field.type)
-    else:
-        array = pa.array(values, type=field.type, from_pandas=True)
+    try:
+        array = values.cast(field.type) if isinstance(values, _ARRAYS) else pa.array(values, type=field.type, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise ConventionError(f"{where}: column {field.name} does not convert to {field.type}: {error}") from error
+    if pa.types.is_floating(field.type) and pc.any(pc.is_nan(array)).as_py():
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, field.type), array)
     if array.null_count and not field.nullable:
         raise ConventionError(f"{where}: column {field.name} holds {array.null_count} NULL or NaN of {len(array)} rows, none is allowed")
     return array

@@ -7,6 +7,7 @@ any row can be redone alone and a failed neighbour changes nothing.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,13 @@ def hash_hex(*parts: object, n_bytes: int = 12) -> str:
         Floats enter by ``repr``, which is exact; nothing else than these types is accepted, so that no object's address can enter.
     n_bytes : int
         Length of the hash [bytes]; 12 keeps the chance of one collision in 10 million ids below 1e-15.
+
+    Raises
+    ------
+    TypeError
+        A part is of another type.
+    ValueError
+        A part is NaN or infinite.
     """
     return hashlib.blake2b(_joined(parts), digest_size=n_bytes).hexdigest()
 
@@ -114,9 +122,11 @@ def _part(part: object) -> str:
     if isinstance(part, (int, np.integer)):
         return f"i{int(part)}"
     if isinstance(part, (float, np.floating)):
+        if not isfinite(part):
+            raise ValueError(f"cannot hash {part}: an identity is made of finite numbers")
         return f"f{float(part)!r}"
     if isinstance(part, str):
-        return f"s{part}"
+        return f"s{part.replace(_SEPARATOR, 2 * _SEPARATOR)}"
     raise TypeError(f"cannot hash a {type(part).__name__}: {part!r}; identities are made of text, numbers, booleans and None")
 
 
