@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from halo_core.constants import BANDS, PIXEL_SCALE_ARCSEC, PSF_FWHM_MAX_ARCSEC, PSF_FWHM_MIN_ARCSEC
@@ -20,6 +21,7 @@ from halo_core.records import Finding
 from halo_core.stages.injection import lens_and_source
 from halo_core.stages.validation import advise, expect
 from halo_core.stamps import Stamp
+from halo_core.survey.layout import planes_for
 
 STAGE = "injection"
 SAMPLE_SIZE = 24
@@ -79,7 +81,7 @@ def check_injection(tasks: pa.Table, results: pa.Table, planes: pa.Table, sample
         _views_share_their_magnification,
         _something_was_evaluated,
     ]
-    findings = [_rows_equal(tasks, results), *(check(both) for check in table_checks), *_plane_checks(planes)]
+    findings = [_rows_equal(tasks, results), *(check(both) for check in table_checks), *_plane_checks(planes, tasks)]
     return findings + _sample_checks(sample, n_injections=int(np.sum(both["metrics_ok"] & ~both["is_control"])))
 
 
@@ -206,36 +208,39 @@ def _something_was_evaluated(both: dict[str, NDArray[Any]]) -> Finding:
     )
 
 
-def _plane_checks(planes: pa.Table) -> list[Finding]:
+def _plane_checks(planes: pa.Table, tasks: pa.Table) -> list[Finding]:
     """Every plane asked for has one row, every loss its reason."""
-    rows = planes.to_pylist()
-    keys = {(row["brickname"], row["plane"]) for row in rows}
-    unexplained = [
-        row for row in rows if (row["status"] == "ok") != (row["reason"] is None) or (row["status"] == "ok" and not row["sha256"])
-    ]
-    lost = sum(row["status"] != "ok" for row in rows)
+    bands = [band for band in BANDS if any(band in bandset for bandset in tasks["bandset"].unique().to_pylist())]
+    bricknames = tasks["brickname"].unique()
+    n_asked = len(bricknames) * len(planes_for(tuple(bands)))
+    n_distinct = planes.group_by(["brickname", "plane"]).aggregate([]).num_rows
+    is_known = pc.all(pc.is_in(planes["brickname"], value_set=bricknames), min_count=0).as_py()
+    is_ok = pc.equal(planes["status"], "ok")
+    has_bytes = pc.greater(pc.utf8_length(pc.fill_null(planes["sha256"], "")), 0)
+    unexplained = pc.or_(pc.equal(is_ok, pc.is_valid(planes["reason"])), pc.and_not(is_ok, has_bytes))
+    n_unexplained, n_lost = (int(pc.sum(column, min_count=0).as_py()) for column in (unexplained, pc.invert(is_ok)))
     return [
         expect(
             STAGE,
             "planes_are_counted",
-            is_ok=len(rows) > 0 and len(keys) == len(rows),
-            observed=f"{len(rows)} rows, {len(keys)} planes",
-            expected="one row per plane",
-            sentence="Every plane asked for has one row, losses included.",
+            is_ok=n_asked == n_distinct == planes.num_rows and is_known and n_asked > 0,
+            observed=f"{planes.num_rows} rows, {n_distinct} planes",
+            expected=f"{n_asked} planes, one row each",
+            sentence="Every plane of every brick of the manifest has one row, losses included.",
         ),
         expect(
             STAGE,
             "lost_planes_have_reasons",
-            is_ok=not unexplained,
-            observed=f"{len(unexplained)} of {len(rows)} rows",
+            is_ok=n_unexplained == 0,
+            observed=f"{n_unexplained} of {planes.num_rows} rows",
             expected="0 rows",
             sentence="Planes without sha256, or lost without a reason.",
         ),
         advise(
             STAGE,
             "planes_are_there",
-            is_ok=lost == 0,
-            observed=f"{lost} of {len(rows)} planes lost",
+            is_ok=n_lost == 0,
+            observed=f"{n_lost} of {planes.num_rows} planes lost",
             expected="0 lost",
             sentence="Planes that the survey lacks or that failed verification; their tasks are not evaluated.",
         ),
@@ -246,20 +251,25 @@ def _sample_checks(sample: Sequence[SampledStamp], *, n_injections: int) -> list
     """Return the laws of the stored stamps."""
     enough = min(SAMPLE_SIZE, n_injections)
     theories = [theory(item.stamp.truth) for item in sample]
-    centroid = max((_centroid_error(item, found[1]) for item, found in zip(sample, theories, strict=True)), default=0.0)
-    magnification = max((_magnification_error(item, found[0]) for item, found in zip(sample, theories, strict=True)), default=0.0)
+    centroid = _worst([_centroid_error(item, found[1]) for item, found in zip(sample, theories, strict=True)])
+    magnification = _worst([_magnification_error(item, found[0]) for item, found in zip(sample, theories, strict=True)])
     checks = [
         ("sample_is_whole", float(enough - len(sample)), 0.0, "Evaluated injections that were to be looked at and were not."),
         (
             "host_is_the_survey",
-            _worst(sample, _host_difference),
+            _worst([_host_difference(item) for item in sample]),
             0.0,
             "Largest difference of a stored host from the survey's pixels [nmgy].",
         ),
-        ("injected_is_host_plus_arc", _worst(sample, _sum_difference), 0.0, "Largest difference of injected from host + arc [nmgy]."),
+        (
+            "injected_is_host_plus_arc",
+            _worst([_sum_difference(item) for item in sample]),
+            0.0,
+            "Largest difference of injected from host + arc [nmgy].",
+        ),
         (
             "lens_on_the_host",
-            _worst(sample, _position_error),
+            _worst([_position_error(item) for item in sample]),
             POSITION_TOLERANCE_PIX,
             "Largest distance of a lens from its host on the sky [pix].",
         ),
@@ -279,19 +289,24 @@ def _sample_checks(sample: Sequence[SampledStamp], *, n_injections: int) -> list
     ]
 
 
-def _worst(sample: Sequence[SampledStamp], measure: Callable[[SampledStamp], float]) -> float:
-    """Return the largest value of a measure over the sample; 0 for an empty one, which `sample_is_whole` judges."""
-    return max((measure(item) for item in sample), default=0.0)
+def _worst(measured: Sequence[float]) -> float:
+    """Return the largest value, NaN where one is NaN, which no limit allows; 0 for an empty sample, which `sample_is_whole` judges."""
+    return float(np.max(measured, initial=0.0))
 
 
 def _host_difference(item: SampledStamp) -> float:
     """Return the largest difference of the stored host from the survey."""
-    return float(np.max(np.abs(item.stamp.host - item.survey_pixels)))
+    return _difference(item.stamp.host, item.survey_pixels)
 
 
 def _sum_difference(item: SampledStamp) -> float:
     """Return the largest difference of injected from host + arc."""
-    return float(np.max(np.abs(item.stamp.injected - (item.stamp.host + item.stamp.arc))))
+    return _difference(item.stamp.injected, item.stamp.host + item.stamp.arc)
+
+
+def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the largest difference of two images; pixels that are NaN in both, as the survey may have them without weight, are equal."""
+    return float(np.max(np.where(np.isnan(one) & np.isnan(other), 0.0, np.abs(one - other))))
 
 
 def _position_error(item: SampledStamp) -> float:

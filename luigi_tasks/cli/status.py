@@ -36,11 +36,11 @@ def status(campaign: str | None, state_url: str) -> None:
                 f"no campaign {campaign or 'at all'} in {state_url}; known: {', '.join(campaigns.campaign_names(connection)) or 'none'}"
             )
         digests = campaigns.run_digests(connection, run.campaign_id)
-        console.print(_progress(connection, run.name))
+        console.print(_progress(connection, run.name), "")
         _print_books(console, connection, run.name, digests)
         _print_failures(console, connection, digests)
         if "summary" in digests:
-            console.print(_completeness(headline(summary.headline(connection, stage_digest=digests["summary"]))))
+            console.print("", _completeness(headline(summary.headline(connection, stage_digest=digests["summary"]))), "")
     console.print(f"Report: {configured_value('report', 'path')}")
     console.print("Try some SQL (sqlite3 halo_data/state.sqlite, or psql):")
     console.print(_EXAMPLE.format(name=run.name), highlight=False, markup=False)
@@ -48,7 +48,7 @@ def status(campaign: str | None, state_url: str) -> None:
 
 def _table(title: str, columns: Mapping[str, bool]) -> Table:
     """Return an empty table; columns by heading, True for numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for heading, is_number in columns.items():
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     return table
@@ -110,13 +110,13 @@ def _print_failures(console: Console, connection: sa.Connection, digests: Mappin
 
 def _completeness(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Return the completeness that people read first."""
-    headings = {"tier": False, "size": True, "criterion": False, "recovered": True, "completeness": True, "weighted": True}
-    table = _table("Completeness of evaluated injections, all splits, with 95 % intervals by sky cell", headings)
+    headings = {"tier": False, "criterion": False, "recovered": True, "completeness": True, "weighted": True}
+    table = _table("Completeness of evaluated injections, all splits, 95 % intervals by sky cell", headings)
     for row in rows:
-        counts = f"{row['n_recovered']:,} of {row['n_evaluated']:,}"
+        counts = f"{row['n_recovered']:,}/{row['n_evaluated']:,}"
         values = ("completeness", "lower_95", "upper_95"), ("completeness_weighted", "weighted_lower_95", "weighted_upper_95")
         numbers = ["too few"] * 2 if row["is_too_few"] else [_measured(*(row[name] for name in names)) for names in values]
-        table.add_row(row["tier"], str(row["stamp_size"]), row["criterion"], counts, *numbers)
+        table.add_row(f"{row['tier']} {row['stamp_size']}", row["criterion"], counts, *numbers)
     return table
 
 

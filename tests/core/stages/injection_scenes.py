@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from astropy.io import fits
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from halo_core.stages.cache import brick_planes, planes_needed, planes_table
@@ -18,7 +20,8 @@ from halo_core.stages.hosts import BrickPlanes
 from halo_core.stages.injection import BrickInjection, InjectionConfig, inject_brick
 from halo_core.stages.manifest import ManifestBuild, build_manifest
 from halo_core.stages.parent import select_parents
-from halo_core.stamps import ARCS_FILE, HOSTS_FILE
+from halo_core.stages.validation_injection import SampledStamp, sample_of
+from halo_core.stamps import ARCS_FILE, HOSTS_FILE, Stamp, read_stamps
 from halo_core.survey.catalogs import read_bricks, read_sweeps
 from halo_core.survey.layout import BRICKS_KEY, SWEEP_FOLDER, plane_key
 from tests.fixtures.parents import parent_config, small_config
@@ -91,7 +94,7 @@ def inject(tasks: pa.Table, planes: pa.Table, root: Path, config: InjectionConfi
     return BrickInjection(*(pa.concat_tables([getattr(item, name) for item in made]) for name in ("hosts", "arcs", "results")))
 
 
-def store(made: Any, folder: Path, size_pix: int = CONFIG.store_size_pix) -> None:
+def store(made: Any, folder: Path) -> None:
     """Write hosts and arcs as a block stores them."""
     for name, table in ((HOSTS_FILE, made.hosts), (ARCS_FILE, made.arcs)):
         with StampWriter(folder / name, table.schema) as writer:
@@ -127,3 +130,23 @@ def centroid(image: NDArray[Any]) -> tuple[float, float]:
     light = image.astype(np.float64)
     rows, columns = np.indices(light.shape)
     return float((light * columns).sum() / light.sum()), float((light * rows).sum() / light.sum())
+
+
+def sample_stamps(run: TinyRun, folder: Path) -> list[SampledStamp]:
+    """Return the stamps that validation looks at, each beside the survey's own pixels and its place by the whole header."""
+    store(run, folder)
+    ids = pa.array(sample_of(run.tasks, run.results), type=pa.string())
+    results = by(run.results, "task_id")
+    tasks = run.tasks.filter(pc.is_in(run.tasks["task_id"], value_set=ids))
+    return [_beside_survey(run.root, stamp, results[stamp.truth["task_id"]]) for stamp in read_stamps(folder, tasks)]
+
+
+def _beside_survey(root: Path, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
+    """Return a stamp with the survey's pixels, read without any code of the project."""
+    x0, y0, size = result["stamp_x0_pix"], result["stamp_y0_pix"], stamp.truth["stamp_size"]
+    pixels = []
+    for band in stamp.bands:
+        with fits.open(root / plane_key(stamp.truth["brickname"], f"image-{band}")) as hdus:
+            pixels.append(hdus[1].data[y0 : y0 + size, x0 : x0 + size].astype(np.float32))
+            x, y = WCS(hdus[1].header).all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0)
+    return SampledStamp(stamp, result, float(x), float(y), np.stack(pixels))

@@ -6,9 +6,6 @@ import pytest
 
 from halo_core.survey.layout import plane_key
 from halo_core.survey.mock import MockBrick, MockSurvey, mock_bricks
-from tests.fixtures.survey import tiny_survey
-
-__all__ = ["tiny_survey"]
 
 
 @pytest.fixture

@@ -1,0 +1,3 @@
+"""Fixtures of all tests."""
+
+pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.survey", "tests.fixtures.campaigns"]

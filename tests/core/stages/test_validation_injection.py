@@ -1,0 +1,262 @@
+"""Validation of cache and injection: a sound run passes, and each way to break it is caught by the check that names it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from halo_core.errors import StageValidationError
+from halo_core.flags import LOSSES, Flag
+from halo_core.records import Finding
+from halo_core.stages import validation_injection
+from halo_core.stages.validation import require
+from halo_core.stages.validation_injection import SAMPLE_SIZE, SampledStamp, check_injection, sample_of, theory
+from halo_core.survey.mock import MockSurvey
+from tests.core.stages.injection_scenes import TinyRun, sample_stamps, tiny_run, whole_bricks
+
+Rows = list[dict[str, Any]]
+CHECKS = {
+    "results_are_the_manifest",
+    "losses_have_reasons",
+    "evaluated_means_no_loss",
+    "evaluated_is_measured",
+    "controls_are_bare",
+    "magnification_at_least_one",
+    "flux_is_accounted",
+    "psf_in_range",
+    "views_are_one_injection",
+    "coverage",
+    "planes_are_counted",
+    "lost_planes_have_reasons",
+    "planes_are_there",
+    "sample_is_whole",
+    "host_is_the_survey",
+    "injected_is_host_plus_arc",
+    "lens_on_the_host",
+    "arc_where_theory_says",
+    "magnification_of_theory",
+}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_survey: tuple[MockSurvey, Path]) -> TinyRun:
+    """The tiny campaign, injected."""
+    return tiny_run(tiny_survey[1])
+
+
+@pytest.fixture(scope="module")
+def sample(run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> list[SampledStamp]:
+    """The stamps that validation looks at."""
+    return sample_stamps(run, tmp_path_factory.mktemp("block"))
+
+
+@pytest.fixture(autouse=True)
+def ray_shooting_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray-shoot each injection once for all tests of this module."""
+    monkeypatch.setattr(validation_injection, "theory", lambda row: _theory(tuple(sorted(row.items(), key=lambda item: item[0]))))
+
+
+@cache
+def _theory(items: tuple[tuple[str, Any], ...]) -> Any:
+    return theory(dict(items))
+
+
+def table(like: pa.Table, rows: Rows) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=like.schema)
+
+
+def changed(like: pa.Table, pick: Callable[[dict[str, Any]], bool], *, every: bool = False, **values: Any) -> pa.Table:
+    """Return a table with values replaced in the first row (or every one) that a condition picks."""
+    rows = like.to_pylist()
+    picked = [row for row in rows if pick(row)]
+    assert picked
+    for row in picked if every else picked[:1]:
+        row |= {name: value(row) if callable(value) else value for name, value in values.items()}
+    return table(like, rows)
+
+
+def failed(findings: list[Finding]) -> set[str]:
+    return {finding.check for finding in findings if not finding.is_ok and finding.severity == "error"}
+
+
+def evaluated(row: dict[str, Any]) -> bool:
+    return bool(row["metrics_ok"] and row["magnification"] is not None)
+
+
+def lost(row: dict[str, Any]) -> bool:
+    return not row["metrics_ok"]
+
+
+def a_control(row: dict[str, Any]) -> bool:
+    return bool(row["metrics_ok"] and row["flags"] & Flag.CONTROL)
+
+
+def test_a_sound_run_passes_every_check(run: TinyRun, sample: list[SampledStamp]) -> None:
+    findings = check_injection(run.tasks, run.results, run.planes, sample)
+    require(findings)
+    assert {finding.check for finding in findings} == CHECKS
+    assert len(findings) == len(CHECKS)
+    assert {finding.check for finding in findings if not finding.is_ok} == {"planes_are_there"}  # a brick without files is worth a look
+    assert len(sample) == min(SAMPLE_SIZE, sum(evaluated(row) for row in run.results.to_pylist()))
+
+
+def test_a_run_on_whole_bricks_has_nothing_to_warn_of(run: TinyRun) -> None:
+    names = whole_bricks(run)
+    keep = {name: pa.array([row in names for row in getattr(run, name)["brickname"].to_pylist()]) for name in ("tasks", "planes")}
+    findings = check_injection(run.tasks.filter(keep["tasks"]), run.results.filter(keep["tasks"]), run.planes.filter(keep["planes"]), [])
+    assert failed(findings) == {"sample_is_whole"}
+    assert all(finding.is_ok for finding in findings if finding.severity == "warning")
+
+
+def first_half(like: pa.Table) -> pa.Table:
+    return like.slice(0, like.num_rows // 2)
+
+
+def twice(like: pa.Table) -> pa.Table:
+    return table(like, [*like.to_pylist(), like.to_pylist()[0]])
+
+
+BROKEN_RESULTS: list[tuple[str, Callable[[pa.Table], pa.Table]]] = [
+    ("results_are_the_manifest", lambda t: t.slice(1)),
+    ("results_are_the_manifest", twice),
+    ("results_are_the_manifest", lambda t: changed(t, lost, task_id="0" * 24)),
+    ("losses_have_reasons", lambda t: changed(t, lost, flags=Flag.HAS_BAD_PIXELS.value)),
+    ("evaluated_means_no_loss", lambda t: changed(t, lost, metrics_ok=True)),
+    ("evaluated_means_no_loss", lambda t: changed(t, evaluated, cutout_ok=False)),
+    ("evaluated_is_measured", lambda t: changed(t, evaluated, snr_matched_z=None)),
+    ("evaluated_is_measured", lambda t: changed(t, evaluated, snr_peak_pixel_g=None)),
+    ("evaluated_is_measured", lambda t: changed(t, evaluated, snr_matched_all=float("inf"))),
+    ("evaluated_is_measured", lambda t: changed(t, evaluated, magnification=None)),
+    ("evaluated_is_measured", lambda t: changed(t, a_control, bad_pixel_frac=None)),
+    ("evaluated_is_measured", lambda t: changed(t, a_control, psf_fwhm_used_g_arcsec=None)),
+    ("controls_are_bare", lambda t: changed(t, a_control, snr_matched_r=0.0)),
+    ("controls_are_bare", lambda t: changed(t, a_control, magnification=1.0)),
+    ("controls_are_bare", lambda t: changed(t, a_control, flags=0)),
+    ("controls_are_bare", lambda t: changed(t, evaluated, flags=lambda row: row["flags"] | Flag.CONTROL.value)),
+    ("magnification_at_least_one", lambda t: changed(t, evaluated, magnification=0.99)),
+    (
+        "flux_is_accounted",
+        lambda t: changed(t, evaluated, total_injected_flux_g_nmgy=lambda row: 1.001 * row["total_injected_flux_g_nmgy"]),
+    ),
+    ("flux_is_accounted", lambda t: changed(t, evaluated, flux_frac_inside_r=0.0, total_injected_flux_r_nmgy=0.0)),
+    ("psf_in_range", lambda t: changed(t, evaluated, psf_fwhm_used_z_arcsec=0.0)),
+    ("psf_in_range", lambda t: changed(t, lambda row: row["psf_fwhm_used_g_arcsec"] is not None, psf_fwhm_used_g_arcsec=3.6)),
+    ("views_are_one_injection", lambda t: changed(t, evaluated, magnification=lambda row: row["magnification"] * (1 + 1e-12))),
+    ("coverage", lambda t: changed(t, evaluated, every=True, metrics_ok=False, flags=Flag.OFF_IMAGE.value)),
+]
+
+
+@pytest.mark.parametrize(("check", "breaks"), BROKEN_RESULTS)
+def test_broken_results_are_caught(run: TinyRun, check: str, breaks: Callable[[pa.Table], pa.Table]) -> None:
+    assert check in failed(check_injection(run.tasks, breaks(run.results), run.planes, []))
+
+
+def plane_ok(row: dict[str, Any]) -> bool:
+    return bool(row["status"] == "ok")
+
+
+def plane_lost(row: dict[str, Any]) -> bool:
+    return bool(row["status"] != "ok")
+
+
+BROKEN_PLANES: list[tuple[str, Callable[[pa.Table], pa.Table]]] = [
+    ("planes_are_counted", lambda t: t.slice(1)),
+    ("planes_are_counted", lambda t: t.slice(0, 0)),
+    ("planes_are_counted", twice),
+    ("planes_are_counted", lambda t: table(t, [*t.to_pylist()[1:], t.to_pylist()[1]])),
+    ("planes_are_counted", lambda t: changed(t, plane_ok, brickname="0001p000")),
+    ("lost_planes_have_reasons", lambda t: changed(t, plane_lost, reason=None)),
+    ("lost_planes_have_reasons", lambda t: changed(t, plane_ok, sha256=None)),
+    ("lost_planes_have_reasons", lambda t: changed(t, plane_ok, sha256="")),
+    ("lost_planes_have_reasons", lambda t: changed(t, plane_ok, reason="why")),
+    ("lost_planes_have_reasons", lambda t: changed(t, plane_ok, status="unverified")),
+]
+
+
+@pytest.mark.parametrize(("check", "breaks"), BROKEN_PLANES)
+def test_broken_books_of_planes_are_caught(run: TinyRun, check: str, breaks: Callable[[pa.Table], pa.Table]) -> None:
+    assert check in failed(check_injection(run.tasks, run.results, breaks(run.planes), []))
+
+
+def with_stamp(item: SampledStamp, **arrays: Any) -> SampledStamp:
+    return replace(item, stamp=replace(item.stamp, **arrays))
+
+
+def with_magnification(item: SampledStamp, factor: float) -> SampledStamp:
+    return replace(item, result=item.result | {"magnification": factor * item.result["magnification"]})
+
+
+def with_nan(image: np.ndarray) -> np.ndarray:
+    broken = image.copy()
+    broken[0, 3, 4] = np.nan
+    return broken
+
+
+BROKEN_STAMPS: list[tuple[str, Callable[[SampledStamp], SampledStamp]]] = [
+    ("host_is_the_survey", lambda s: replace(s, survey_pixels=np.roll(s.survey_pixels, 1, axis=2))),
+    ("host_is_the_survey", lambda s: replace(s, survey_pixels=s.survey_pixels * np.float32(1.0 + 1e-6))),
+    ("host_is_the_survey", lambda s: replace(s, survey_pixels=with_nan(s.survey_pixels))),
+    ("injected_is_host_plus_arc", lambda s: with_stamp(s, injected=s.stamp.host)),
+    ("injected_is_host_plus_arc", lambda s: with_stamp(s, injected=with_nan(s.stamp.injected))),
+    ("lens_on_the_host", lambda s: replace(s, sky_x_pix=s.sky_x_pix + 0.03)),
+    ("lens_on_the_host", lambda s: replace(s, sky_y_pix=float("nan"))),
+    ("arc_where_theory_says", lambda s: with_stamp(s, arc=np.roll(s.stamp.arc, 1, axis=1))),
+    ("arc_where_theory_says", lambda s: with_stamp(s, arc=s.stamp.arc[:, :, ::-1])),
+    ("arc_where_theory_says", lambda s: with_stamp(s, arc=with_nan(s.stamp.arc[[1, 1, 1]])[[0, 0, 0]])),
+    ("magnification_of_theory", lambda s: with_magnification(s, 1.02)),
+    ("magnification_of_theory", lambda s: with_magnification(s, float("nan"))),
+]
+
+
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize(("check", "breaks"), BROKEN_STAMPS)
+def test_one_broken_stamp_of_the_sample_is_caught(
+    run: TinyRun, sample: list[SampledStamp], check: str, breaks: Callable[[SampledStamp], SampledStamp], place: int
+) -> None:
+    broken = list(sample)
+    broken[place] = breaks(sample[place])
+    assert check in failed(check_injection(run.tasks, run.results, run.planes, broken))
+
+
+def test_a_sample_with_fewer_stamps_than_asked_for_is_caught(run: TinyRun, sample: list[SampledStamp]) -> None:
+    assert failed(check_injection(run.tasks, run.results, run.planes, sample[1:])) == {"sample_is_whole"}
+    assert failed(check_injection(run.tasks, run.results, run.planes, [])) == {"sample_is_whole"}
+
+
+def test_every_check_is_broken_once_in_this_module() -> None:
+    broken = {check for check, _ in (*BROKEN_RESULTS, *BROKEN_PLANES, *BROKEN_STAMPS)}
+    assert broken == CHECKS - {"sample_is_whole", "planes_are_there"}
+
+
+@pytest.mark.parametrize("empty", ["tasks", "results", "both"])
+def test_nothing_to_look_at_is_a_failure(run: TinyRun, sample: list[SampledStamp], empty: str) -> None:
+    tasks = run.tasks.slice(0, 0) if empty != "results" else run.tasks
+    results = run.results.slice(0, 0) if empty != "tasks" else run.results
+    findings = check_injection(tasks, results, run.planes, sample)
+    assert failed(findings) == {"results_are_the_manifest"}
+    with pytest.raises(StageValidationError, match="Every manifest row ends as exactly one result row"):
+        require(findings)
+    with pytest.raises(StageValidationError, match="no check was made"):
+        require([])
+
+
+def test_nan_without_weight_in_host_and_survey_alike_is_no_difference(run: TinyRun, sample: list[SampledStamp]) -> None:
+    item = sample[0]
+    same = replace(item, stamp=replace(item.stamp, host=with_nan(item.stamp.host), injected=with_nan(item.stamp.injected)))
+    same = replace(same, survey_pixels=with_nan(item.survey_pixels))
+    assert failed(check_injection(run.tasks, run.results, run.planes, [same, *sample[1:]])) == set()
+
+
+def test_the_sample_is_of_evaluated_injections_and_independent_of_order(run: TinyRun) -> None:
+    ids = sample_of(run.tasks, run.results)
+    turned = pa.array(np.arange(run.tasks.num_rows)[::-1])
+    assert sample_of(run.tasks.take(turned), run.results) == ids == sorted(ids)
+    for row in run.results.to_pylist():
+        if row["task_id"] in ids:
+            assert evaluated(row)
+            assert not row["flags"] & LOSSES.value
