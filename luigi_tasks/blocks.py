@@ -17,6 +17,7 @@ from halo_core.stages.files import read_table
 from halo_core.stages.injection import InjectionConfig
 from halo_core.store import blocks as block_rows
 from halo_core.store.sessions import begin, read
+from halo_core.survey.verification import planes_off_grid
 from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.objects import FolderObjects, open_objects
 from luigi_tasks.progress import describe
@@ -110,12 +111,24 @@ def fetch_block(objects: FolderObjects, plan: BlockPlan, survey_root: str, block
     if target.committed() is None:
         source = PlaneSource(Path(survey_root), plan.source_id, objects)
         wanted = planes_needed(tasks["brickname"].to_pylist(), plan.injection.bands)
-        planes = planes_table([source.fetch(brickname, plane, block=block) for brickname, plane in wanted])
+        planes = planes_table(_on_one_grid([source.fetch(brickname, plane, block=block) for brickname, plane in wanted], objects))
         record = put_table(objects, key, planes)
         target.commit(_cache_mark(plan, block, planes), {key: record})
     planes = read_table(objects.path(key))
     _restore(PlaneSource(Path(survey_root), plan.source_id, objects), planes, block)
     return planes, _owned(objects, plan, planes, block)
+
+
+def _on_one_grid(rows: list[dict[str, Any]], objects: FolderObjects) -> list[dict[str, Any]]:
+    """Return the asset rows with the planes that are off their brick's pixel grid as lost: no stamp may be cut across two grids."""
+    off: dict[tuple[str, str], str] = {}
+    for brickname in dict.fromkeys(row["brickname"] for row in rows):
+        paths = {row["plane"]: objects.path(row["key"]) for row in rows if row["brickname"] == brickname and row["status"] == "ok"}
+        off |= {(brickname, plane): reason for plane, reason in planes_off_grid(paths).items()}
+    lost = {"status": "unverified", "key": None, "sha256": None, "n_bytes": None}
+    return [
+        row | lost | {"reason": off[row["brickname"], row["plane"]]} if (row["brickname"], row["plane"]) in off else row for row in rows
+    ]
 
 
 def _cache_mark(plan: BlockPlan, block: int, planes: pa.Table) -> dict[str, Any]:

@@ -45,8 +45,12 @@ class PlanOnly(IdentifiedTask):
         rows = plan(self.manifest_config(), {name: grid.n_configs for name, grid in self.grids().items()})
         console = Console()
         console.print(plan_table(rows, self.stamp_sizes, len(self.bandsets)))
+        for tier in dict.fromkeys(row.tier for row in rows):
+            mine = [row for row in rows if row.tier == tier]
+            n_injections, n_controls = sum(row.n_injections for row in mine), sum(row.n_controls for row in mine)
+            console.print(f"{tier}: {n_injections:,} physical injections and {n_controls:,} controls")
         n_physical = sum(row.n_physical for row in rows)
-        console.print(f"{n_physical:,} physical injections and controls, {sum(row.n_rows for row in rows):,} tasks (rows)")
+        console.print(f"all: {n_physical:,} physical injections and controls, {sum(row.n_rows for row in rows):,} tasks (rows)")
         supply = self._supply()
         if supply is None:
             console.print("The supply of hosts is not checked: the parent catalogue is not built yet.")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 _STAMP_ROW_GROUP = 250
@@ -56,4 +57,5 @@ class StampWriter:
 
 def read_matching(path: Path, column: str, values: Iterable[str]) -> pa.Table:
     """Return the rows of a stamp file whose column holds one of the values; row groups that cannot hold one are not read."""
-    return pq.read_table(path, filters=[(column, "in", sorted(set(values)))], partitioning=None)
+    asked = pa.array(sorted(set(values)), type=pa.string())
+    return pq.read_table(path, filters=pc.field(column).isin(asked), partitioning=None)

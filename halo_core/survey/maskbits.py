@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from halo_core.constants import BANDS
 from halo_core.errors import SurveyDataError
 
 DR10_BITS: Mapping[str, int] = {
@@ -118,6 +119,11 @@ def good_pixels(maskbits: NDArray[np.integer[Any]], invvar: NDArray[np.floating[
     bad = bits.value((*_BAD_ANY_BAND, *(f"{stem}_{band.upper()}" for stem in _BAD_PER_BAND)))
     good: NDArray[np.bool_] = ((maskbits & bad) == 0) & (invvar > 0)
     return good
+
+
+def require_bits(bits: MaskBits) -> None:
+    """Raise SurveyDataError where a bit that the masks of any band need has no meaning in the file."""
+    bits.value((*_BAD_ANY_BAND, *_WISE, *(f"{stem}_{band.upper()}" for stem in _BAD_PER_BAND for band in BANDS)))
 
 
 def wise_pixels(maskbits: NDArray[np.integer[Any]], bits: MaskBits) -> NDArray[np.bool_]:

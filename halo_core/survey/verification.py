@@ -7,6 +7,7 @@ tile's own coding notices it.
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from halo_core.errors import SurveyDataError
 from halo_core.survey.bricks import brick_by_name, brick_wcs
 from halo_core.survey.fits_bytes import ALL_ONES, ones_complement_sum
 from halo_core.survey.layout import split_plane
+from halo_core.survey.maskbits import MaskBits, require_bits
 from halo_core.survey.projection import tan_wcs
 
 WCS_TOLERANCE_PIX = 0.01
@@ -77,6 +79,35 @@ def verify_plane(path: Path | str, plane: str, brickname: str) -> None:
             header, shape = _verify_image(hdus, plane, where)
     _verify_identity(header, plane, brickname, where)
     _verify_grid(header, shape, brickname, where)
+    if plane == "maskbits":
+        require_bits(MaskBits.from_header(header))
+
+
+def planes_off_grid(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Return the planes of one brick that are not on the pixel grid most of its planes share, each with the reason.
+
+    Parameters
+    ----------
+    paths : mapping of str to Path
+        File of each verified plane by its name.
+
+    Notes
+    -----
+    Files may be pieces of a brick; a stamp is cut at one place from all of them, so they must be the same piece.
+    """
+    grids = {}
+    for plane, path in sorted(paths.items()):
+        with fits.open(path, mode="readonly", memmap=False) as hdus:
+            header = hdus[1].header
+            grids[plane] = (*(header[name] for name in ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2")), *hdus[1].shape)
+    if not grids:
+        return {}
+    common, _ = Counter(grids.values()).most_common(1)[0]
+    return {
+        plane: f"its grid (CRPIX, CRVAL, shape) is {grid}, that of the brick's other planes is {common}"
+        for plane, grid in grids.items()
+        if grid != common
+    }
 
 
 @contextmanager

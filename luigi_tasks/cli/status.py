@@ -48,7 +48,9 @@ def status(campaign: str | None, state_url: str) -> None:
 
 def _table(title: str, columns: Mapping[str, bool]) -> Table:
     """Return an empty table; columns by heading, True for numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
+    )
     for heading, is_number in columns.items():
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     return table

@@ -98,6 +98,10 @@ def test_bands_are_those_of_the_bandset_in_the_order_of_the_survey(run: TinyRun,
         assert np.array_equal(stamp.arc, whole.arc[places])
 
 
+def test_no_task_is_no_stamp(run: TinyRun, folder: Path) -> None:
+    assert list(read_stamps(folder, run.tasks.slice(0, 0))) == []
+
+
 def test_a_task_that_was_not_evaluated_is_named(run: TinyRun, folder: Path) -> None:
     tasks = run.tasks.filter(pc.equal(run.tasks["is_control"], False))
     absent = tasks.filter(pc.invert(pc.is_in(tasks["physical_id"], value_set=run.arcs["physical_id"].combine_chunks())))

@@ -33,7 +33,15 @@ def test_headline_names_criteria_by_their_labels():
 
 
 def test_controls_are_not_applicable_and_never_zero_for_truth():
-    row = {"tier": "grid", "region_split": "train", "stamp_size": 64, "criterion": "proxy_reference", "n_controls": 5, "n_evaluated": 4, "n_not_evaluated": 1}
+    row = {
+        "tier": "grid",
+        "region_split": "train",
+        "stamp_size": 64,
+        "criterion": "proxy_reference",
+        "n_controls": 5,
+        "n_evaluated": 4,
+        "n_not_evaluated": 1,
+    }
     table = controls_table([{**row, "n_called": None, "called_frac": None, "note": "not applicable: truth"}], {})
     assert table.rows[0][-2:] == ("not applicable", "not applicable")
     table = controls_table([{**row, "n_called": 0, "called_frac": 0.0, "note": ""}], {})

@@ -89,7 +89,7 @@ def evaluated(row: dict[str, Any]) -> bool:
 
 
 def lost(row: dict[str, Any]) -> bool:
-    return not row["metrics_ok"]
+    return bool(row["flags"] & LOSSES)
 
 
 def a_control(row: dict[str, Any]) -> bool:
@@ -99,8 +99,7 @@ def a_control(row: dict[str, Any]) -> bool:
 def test_a_sound_run_passes_every_check(run: TinyRun, sample: list[SampledStamp]) -> None:
     findings = check_injection(run.tasks, run.results, run.planes, sample)
     require(findings)
-    assert {finding.check for finding in findings} == CHECKS
-    assert len(findings) == len(CHECKS)
+    assert sorted(finding.check for finding in findings) == sorted(CHECKS)
     assert {finding.check for finding in findings if not finding.is_ok} == {"planes_are_there"}  # a brick without files is worth a look
     assert len(sample) == min(SAMPLE_SIZE, sum(evaluated(row) for row in run.results.to_pylist()))
 
@@ -111,10 +110,6 @@ def test_a_run_on_whole_bricks_has_nothing_to_warn_of(run: TinyRun) -> None:
     findings = check_injection(run.tasks.filter(keep["tasks"]), run.results.filter(keep["tasks"]), run.planes.filter(keep["planes"]), [])
     assert failed(findings) == {"sample_is_whole"}
     assert all(finding.is_ok for finding in findings if finding.severity == "warning")
-
-
-def first_half(like: pa.Table) -> pa.Table:
-    return like.slice(0, like.num_rows // 2)
 
 
 def twice(like: pa.Table) -> pa.Table:
@@ -161,7 +156,7 @@ def plane_ok(row: dict[str, Any]) -> bool:
 
 
 def plane_lost(row: dict[str, Any]) -> bool:
-    return bool(row["status"] != "ok")
+    return not plane_ok(row)
 
 
 BROKEN_PLANES: list[tuple[str, Callable[[pa.Table], pa.Table]]] = [
@@ -207,7 +202,7 @@ BROKEN_STAMPS: list[tuple[str, Callable[[SampledStamp], SampledStamp]]] = [
     ("lens_on_the_host", lambda s: replace(s, sky_y_pix=float("nan"))),
     ("arc_where_theory_says", lambda s: with_stamp(s, arc=np.roll(s.stamp.arc, 1, axis=1))),
     ("arc_where_theory_says", lambda s: with_stamp(s, arc=s.stamp.arc[:, :, ::-1])),
-    ("arc_where_theory_says", lambda s: with_stamp(s, arc=with_nan(s.stamp.arc[[1, 1, 1]])[[0, 0, 0]])),
+    ("arc_where_theory_says", lambda s: with_stamp(s, arc=np.full_like(s.stamp.arc, np.nan))),
     ("magnification_of_theory", lambda s: with_magnification(s, 1.02)),
     ("magnification_of_theory", lambda s: with_magnification(s, float("nan"))),
 ]
@@ -256,7 +251,4 @@ def test_the_sample_is_of_evaluated_injections_and_independent_of_order(run: Tin
     ids = sample_of(run.tasks, run.results)
     turned = pa.array(np.arange(run.tasks.num_rows)[::-1])
     assert sample_of(run.tasks.take(turned), run.results) == ids == sorted(ids)
-    for row in run.results.to_pylist():
-        if row["task_id"] in ids:
-            assert evaluated(row)
-            assert not row["flags"] & LOSSES.value
+    assert all(evaluated(row) and not lost(row) for row in run.results.to_pylist() if row["task_id"] in ids)
