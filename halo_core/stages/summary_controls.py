@@ -27,8 +27,8 @@ def control_table(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> 
     -------
     list of dict
         One per experiment, split and criterion: tier, grid, stamp_size, bandset, region_split, criterion, n_controls,
-        n_evaluated, n_not_evaluated, n_called, called_frac, note. A criterion that reads the truth has n_called and called_frac None and says so in ``note``:
-        it never looked, which is not the same as calling none.
+        n_evaluated, n_not_evaluated, n_called, called_frac, note. A criterion that reads the truth has n_called and
+        called_frac None and says so in ``note``: it never looked, which is not the same as calling none.
 
     Raises
     ------

@@ -4,6 +4,7 @@ Arrays are [row y, column x], pixel centres at integers from 0. The image is HDU
 WCS are those of the file: a full brick is 3600 x 3600, but any piece of a brick with its CRPIX shifted is read the same way.
 """
 
+from contextlib import ExitStack
 from math import floor
 from pathlib import Path
 from types import TracebackType
@@ -131,12 +132,11 @@ def open_plane(path: Path | str, plane: str) -> CoaddPlane:
     OSError
         There is no such file, or it is not FITS.
     """
-    hdus = fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True)
-    try:
-        return CoaddPlane(hdus, path=Path(path), plane=plane)
-    except BaseException:
-        hdus.close()
-        raise
+    with ExitStack() as stack:
+        hdus = stack.enter_context(fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True))
+        plane_file = CoaddPlane(hdus, path=Path(path), plane=plane)
+        stack.pop_all()
+        return plane_file
 
 
 def stamp_corner(position_pix: float, size: int) -> int:

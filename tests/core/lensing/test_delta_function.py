@@ -3,10 +3,10 @@
 import galsim
 import numpy as np
 import pytest
-from tests.core.lensing.lensing_scenes import make_lens, make_source, moments, pixels, residual
 
 from halo_core.constants import PIXEL_SCALE_ARCSEC
 from halo_core.lensing import psf_from_size, render, render_arc
+from tests.core.lensing.lensing_scenes import make_lens, make_source, moments, pixels, residual
 
 PLACES = [(0.0, 0.0), (0.131, -0.047), (-0.2, 0.11)]
 

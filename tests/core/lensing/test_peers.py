@@ -3,7 +3,6 @@
 import galsim
 import numpy as np
 import pytest
-from tests.core.lensing.lensing_scenes import make_lens, make_source, residual
 from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LightModel.light_model import LightModel
 
@@ -17,6 +16,7 @@ from halo_core.lensing import (
     sie_deflection,
     signed_magnification,
 )
+from tests.core.lensing.lensing_scenes import make_lens, make_source, residual
 
 pytestmark = pytest.mark.peer
 

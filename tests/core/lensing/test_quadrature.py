@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.core.lensing.lensing_scenes import make_lens, make_source
 from scipy.special import gammaincc
 
 from halo_core.lensing import ray_shoot, sersic_b_n, sersic_surface_brightness
@@ -12,6 +11,7 @@ from halo_core.lensing.optics import DARK_FLUX_FRAC, SERIES_MIN_Q, light_extent,
 from halo_core.lensing.quadrature import cell_means
 from halo_core.lensing.sources import sersic_central_brightness
 from halo_core.lensing.trace import cells_per_pixel, trace_light
+from tests.core.lensing.lensing_scenes import make_lens, make_source
 
 HIGH = 1e-5
 """A tolerance at which the quadrature is converged."""

@@ -6,9 +6,9 @@ from pathlib import Path
 import galsim
 import numpy as np
 import pytest
-from tests.core.lensing.lensing_scenes import make_lens, make_source, moments, pixels, residual
 
 from halo_core.lensing import Lens, psf_from_size, render, render_arc
+from tests.core.lensing.lensing_scenes import make_lens, make_source, moments, pixels, residual
 
 TRUTH = Path(__file__).parents[2] / "data" / "render_truth_small.npz"
 MOFFAT = psf_from_size(1.3, model="moffat")
