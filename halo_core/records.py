@@ -350,7 +350,8 @@ def conform(columns: Mapping[str, object] | pa.Table, schema: pa.Schema, *, wher
 def _conformed(values: object, field: pa.Field, where: str) -> pa.Array | pa.ChunkedArray:
     """Return one column in its type, NaN as NULL where the column may be NULL."""
     try:
-        array = values.cast(field.type) if isinstance(values, _ARRAYS) else pa.array(values, type=field.type, from_pandas=True)
+        given = values if isinstance(values, _ARRAYS) else pa.array(values, from_pandas=True)
+        array = given.cast(field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ConventionError(f"{where}: column {field.name} does not convert to {field.type}: {error}") from error
     if pa.types.is_floating(field.type) and pc.any(pc.is_nan(array)).as_py():

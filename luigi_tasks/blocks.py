@@ -97,8 +97,13 @@ def block_tasks(objects: FolderObjects, plan: BlockPlan, block: int) -> pa.Table
     return read_table(objects.path(f"{block_prefix('manifest', plan.manifest_digest, block)}/{TASKS_FILE}"))
 
 
-def fetch_block(objects: FolderObjects, plan: BlockPlan, survey_root: str, block: int, state_url: str) -> tuple[pa.Table, pa.Table]:
+def fetch_block(
+    objects: FolderObjects, plan: BlockPlan, survey_root: str, block: int, state_url: str, *, reads_pixels: bool
+) -> tuple[pa.Table, pa.Table]:
     """Make sure of a block's planes: the first step of the block's own task.
+
+    Planes that an earlier attempt fetched are proven again where ``reads_pixels`` says that pixels are about to be read; a block whose
+    rows alone are loaded needs none of them.
 
     Returns
     -------
@@ -108,14 +113,16 @@ def fetch_block(objects: FolderObjects, plan: BlockPlan, survey_root: str, block
     target = BlockTarget(objects, "cache", plan.cache_digest, block, state_url)
     key = f"{target.prefix}/{PLANES_FILE}"
     tasks = block_tasks(objects, plan, block)
-    if target.committed() is None:
-        source = PlaneSource(Path(survey_root), plan.source_id, objects)
+    source = PlaneSource(Path(survey_root), plan.source_id, objects)
+    is_fetched = target.committed() is not None
+    if not is_fetched:
         wanted = planes_needed(tasks["brickname"].to_pylist(), plan.injection.bands)
         planes = planes_table(_on_one_grid([source.fetch(brickname, plane, block=block) for brickname, plane in wanted], objects))
         record = put_table(objects, key, planes)
         target.commit(_cache_mark(plan, block, planes), {key: record})
     planes = read_table(objects.path(key))
-    _restore(PlaneSource(Path(survey_root), plan.source_id, objects), planes, block)
+    if is_fetched and reads_pixels:
+        _restore(source, planes, block)
     return planes, _owned(objects, plan, planes, block)
 
 
@@ -140,7 +147,7 @@ def _cache_mark(plan: BlockPlan, block: int, planes: pa.Table) -> dict[str, Any]
 def _restore(source: PlaneSource, planes: pa.Table, block: int) -> None:
     """Fetch again what was verified before and is no longer in the cache; other bytes than before are an error."""
     for row in planes.to_pylist():
-        if row["status"] != "ok" or source.objects.size(row["key"]) == row["n_bytes"]:
+        if row["status"] != "ok":
             continue
         again = source.fetch(row["brickname"], row["plane"], block=block)
         if again["sha256"] != row["sha256"]:

@@ -23,7 +23,7 @@ class CacheBlock(BlockTask):
         """Fetch and verify, then load the asset rows."""
         plan = BlockPlan.read(self.objects, self.word, self.digest)
         self.start()
-        _, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url)
+        _, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url, reads_pixels=True)
         with begin(self.state_url) as connection:
             load_planes(connection, plan, owned, self.block)
         self.say_progress("planes of blocks")

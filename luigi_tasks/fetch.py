@@ -12,7 +12,7 @@ from typing import Any
 from halo_core.errors import ObjectStoreError, SurveyDataError
 from halo_core.survey.coadds import verify_plane
 from halo_core.survey.layout import plane_key
-from luigi_tasks.objects import FolderObjects, sha256_of
+from luigi_tasks.objects import FolderObjects, ObjectRecord, sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,16 +58,14 @@ class PlaneSource:
 
     def _stored(self, key: str) -> dict[str, Any] | None:
         """Return what is known of a plane that is cached, None where it is not."""
-        mark = f"{key}.sha256"
-        if self.objects.size(mark) is None:
+        expected, size = self._verified(key), self.objects.size(key)
+        if expected is None or size is None:
             return None
-        expected = self.objects.read(mark).decode().strip()
-        size = self.objects.size(key)
-        found = sha256_of(self.objects.path(key)) if size is not None else "no object"
+        found = sha256_of(self.objects.path(key))
         if found != expected:
             raise ObjectStoreError(
                 f"cached plane {self.objects.uri(key)}: sha256 {found}, but {expected} was verified before; "
-                f"find out what changed it, then remove the plane and {mark} to fetch it again"
+                "find out what changed it, then remove it to fetch it again"
             )
         return {"key": key, "status": "ok", "sha256": found, "n_bytes": size}
 
@@ -81,13 +79,35 @@ class PlaneSource:
                 verify_plane(temporary, plane, brickname)
             except SurveyDataError as error:
                 temporary.unlink(missing_ok=True)
-                reason = str(error).replace(str(temporary), str(source))
+                reason = str(error).replace(temporary.name, source.name)
                 logger.warning("cache: %s %s, attempt %d of %d: %s", brickname, plane, attempt, MAX_ATTEMPTS, reason)
                 continue
             except OSError as error:
                 temporary.unlink(missing_ok=True)
                 raise ObjectStoreError(f"cannot copy {source} to {self.objects.uri(key)}: {error.strerror or error}") from error
-            record = self.objects.put_file(key, temporary)
-            self.objects.put(f"{key}.sha256", f"{record.sha256}\n".encode())
+            record = self._put(key, temporary)
             return {"key": key, "status": "ok", "sha256": record.sha256, "n_bytes": record.n_bytes, "attempts": attempt}
         return {"status": "unverified", "reason": reason, "attempts": MAX_ATTEMPTS}
+
+    def _verified(self, key: str) -> str | None:
+        """Return the sha256 that a plane had when it was verified, None where it never was."""
+        mark = _mark(key)
+        return None if self.objects.size(mark) is None else self.objects.read(mark).decode().strip()
+
+    def _put(self, key: str, temporary: Path) -> ObjectRecord:
+        """Store a verified plane, then its mark; a plane that was here before must be the same."""
+        expected, found = self._verified(key), sha256_of(temporary)
+        if expected not in (None, found):
+            temporary.unlink()
+            raise ObjectStoreError(
+                f"plane {key}: sha256 {found}, but {expected} was verified before; the survey at {self.root} has changed: "
+                "give it another [survey] release"
+            )
+        record = self.objects.put_file(key, temporary)
+        self.objects.put(_mark(key), f"{record.sha256}\n".encode())
+        return record
+
+
+def _mark(key: str) -> str:
+    """Return the key of a plane's commit mark."""
+    return f"{key}.sha256"

@@ -17,6 +17,9 @@ from luigi_tasks.objects import sha256_of
 WORDS = ("survey", "parent", "manifest", "cache", "injection", "summary")
 """The stages that have a digest of their own, in the order of the flow."""
 
+VALIDATED = ("parent", "manifest", "injection", "summary", "campaign")
+"""What is validated, in the order of the flow; cache and injection share their blocks and their checks."""
+
 _HASHES: dict[tuple[str, int, int], str] = {}
 
 

@@ -31,8 +31,9 @@ class InjectBlock(BlockTask):
         """Fetch, inject what is not committed, load the rows."""
         plan = BlockPlan.read(self.objects, self.word, self.digest)
         self.start()
-        planes, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url)
-        if self.output().committed() is None:
+        is_new = self.output().committed() is None
+        planes, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url, reads_pixels=is_new)
+        if is_new:
             self._inject(plan, planes)
         results = read_table(self.objects.path(f"{self.output().prefix}/{RESULTS_FILE}"))
         with begin(self.state_url) as connection:

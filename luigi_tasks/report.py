@@ -6,7 +6,7 @@ import luigi
 
 from halo_core.errors import ObjectStoreError
 from halo_core.report.page import render_report
-from halo_core.store.sessions import read
+from halo_core.store.sessions import begin, read
 from luigi_tasks.identity import report_digest
 from luigi_tasks.objects import sha256_of
 from luigi_tasks.report_data import collect_report, criterion_labels, run_of
@@ -49,6 +49,8 @@ class RenderReport(IdentifiedTask):
 
     def run(self) -> None:
         """Render what is not committed, then copy."""
+        with begin(self.state_url) as connection:
+            self.register(connection)
         if self.output().committed() is None:
             with read(self.state_url) as connection:
                 data = collect_report(

@@ -16,6 +16,7 @@ from halo_core.stages.summary_regions import region_scatter
 from halo_core.stamps import RESULTS_FILE, read_stamps
 from halo_core.store import blocks, campaigns, injection, stages, validation
 from luigi_tasks.campaign import SELECTION
+from luigi_tasks.identity import VALIDATED
 from luigi_tasks.objects import FolderObjects
 from luigi_tasks.targets import (
     BLOCKS_FILE,
@@ -99,7 +100,7 @@ def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str
 
 def _findings(connection: sa.Connection, run: Run) -> list[Finding]:
     """Return every finding of the run, in the order of the flow."""
-    words = ["validation_parent", "validation_manifest", "validation_injection", "validation_summary", "validation_campaign"]
+    words = [f"validation_{subject}" for subject in VALIDATED]
     return [found for word in words if word in run.digests for found in validation.findings(connection, run.digests[word])]
 
 

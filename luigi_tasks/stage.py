@@ -19,7 +19,7 @@ from halo_core.store import campaigns, stages
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import begin
 from luigi_tasks.campaign import CampaignTask
-from luigi_tasks.identity import StageIdentity, stage_identities
+from luigi_tasks.identity import VALIDATED, StageIdentity, stage_identities, validation_digest
 from luigi_tasks.objects import FolderObjects, ObjectRecord
 from luigi_tasks.targets import StageTarget, stage_prefix
 
@@ -70,7 +70,7 @@ class IdentifiedTask(CampaignTask):
         return {name: texts[name] for name in own if name in texts and name not in ("state_url", "objects_root")}
 
     def register(self, connection: sa.Connection) -> int:
-        """Name the campaign in the state, link the digests of its stages to it, and return its id."""
+        """Name the campaign in the state, link its stages and the checks that were made of them, and return its id."""
         campaign_id = campaigns.register_campaign(connection, self.campaign_name, self.config_text())
         for word, identity in self.identities.items():
             stages.record_stage(
@@ -82,6 +82,10 @@ class IdentifiedTask(CampaignTask):
                 code_version=version("dark-halo-scope"),
             )
             campaigns.link_stage(connection, campaign_id, word, identity.digest)
+        for subject in VALIDATED:
+            digest = validation_digest(subject, self.identities)
+            if stages.stage(connection, digest) is not None:
+                campaigns.link_stage(connection, campaign_id, f"validation_{subject}", digest)
         return campaign_id
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import asdict
 from importlib.metadata import version
+from typing import Any
 
 import luigi
 import sqlalchemy as sa
@@ -48,10 +49,11 @@ class ValidationTask(IdentifiedTask):
         return campaign_findings(self)
 
     def run(self) -> None:
-        """Check, store every finding, then raise where a check failed, else commit."""
+        """Check, store every finding, then raise where a check failed, else commit. Checks that are committed are only loaded."""
         require_head(self.state_url)
         target = self.output()
-        findings = self.findings()
+        mark = target.committed()
+        findings = self.findings() if mark is None else self._committed_findings()
         with begin(self.state_url) as connection:
             self._record(connection, target.digest)
             store_findings(connection, target.digest, findings)
@@ -59,10 +61,8 @@ class ValidationTask(IdentifiedTask):
                 stages.fail_stage(connection, target.digest)
         require(findings)
         self._warn(findings)
-        key = f"{target.prefix}/findings.json"
-        record = self.objects.put(key, json.dumps([asdict(found) for found in findings], indent=1, sort_keys=True).encode())
-        counts = {"n_checks": len(findings), "n_warnings": sum(not found.is_ok for found in findings)}
-        target.commit({"stage": f"validation_{self.subject()}", "digest": target.digest, "counts": counts}, {key: record})
+        mark = mark or self._commit(findings)
+        counts = mark["counts"]
         with begin(self.state_url) as connection:
             stages.finish_stage(connection, target.digest, counts)
         logger.info(
@@ -71,6 +71,22 @@ class ValidationTask(IdentifiedTask):
             counts["n_checks"] - counts["n_warnings"],
             counts["n_warnings"],
         )
+
+    @property
+    def _key(self) -> str:
+        """Key of the findings."""
+        return f"{self.output().prefix}/findings.json"
+
+    def _committed_findings(self) -> list[Finding]:
+        """Return the findings that were committed."""
+        return [Finding(**row) for row in json.loads(self.objects.read(self._key))]
+
+    def _commit(self, findings: list[Finding]) -> dict[str, Any]:
+        """Store the findings, then the mark, and return it."""
+        record = self.objects.put(self._key, json.dumps([asdict(found) for found in findings], indent=1, sort_keys=True).encode())
+        counts = {"n_checks": len(findings), "n_warnings": sum(not found.is_ok for found in findings)}
+        content = {"stage": f"validation_{self.subject()}", "digest": self.output().digest, "counts": counts}
+        return self.output().commit(content, {self._key: record})
 
     def _record(self, connection: sa.Connection, digest: str) -> None:
         """Name the validation in the state and link it to the campaign."""

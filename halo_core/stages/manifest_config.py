@@ -124,9 +124,11 @@ def _check_views(config: ManifestConfig) -> None:
         raise ConfigurationError(
             f"stamp_sizes is {list(sizes)}; distinct sizes of {STAMP_SIZE_MIN_PIX} to {STAMP_SIZE_MAX_PIX} pix are needed"
         )
-    bad = [bandset for bandset in bandsets if bandset != "".join(band for band in BANDS if band in bandset) or not bandset]
+    bad = [bandset for bandset in bandsets if bandset != "".join(band for band in BANDS if band in bandset) or "r" not in bandset]
     if bad or not bandsets or len(set(bandsets)) != len(bandsets):
-        raise ConfigurationError(f"bandsets is {list(bandsets)}; each must be bands of {''.join(BANDS)} in this order, each bandset once")
+        raise ConfigurationError(
+            f"bandsets is {list(bandsets)}; each must be bands of {''.join(BANDS)} in this order, r among them, each bandset once"
+        )
 
 
 def _check_tier(config: ManifestConfig, tier: str) -> None:

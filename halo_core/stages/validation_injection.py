@@ -78,6 +78,7 @@ def check_injection(tasks: pa.Table, results: pa.Table, planes: pa.Table, sample
         _magnification_is_no_loss,
         _flux_is_magnification_times_unlensed,
         _psf_in_range,
+        _hosts_in_the_middle,
         _views_share_their_magnification,
         _something_was_evaluated,
     ]
@@ -94,7 +95,7 @@ def sample_of(tasks: pa.Table, results: pa.Table) -> list[str]:
 
 def _joined(tasks: pa.Table, results: pa.Table) -> dict[str, NDArray[Any]]:
     """Return the columns of tasks and results, row by row of the same task; NULL numbers are NaN."""
-    from_tasks = ["task_id", "physical_id", "is_control", "bandset", *(f"src_flux_{b}_nmgy" for b in BANDS)]
+    from_tasks = ["task_id", "physical_id", "is_control", "bandset", "stamp_size", *(f"src_flux_{b}_nmgy" for b in BANDS)]
     right = tasks.select(from_tasks).sort_by("task_id")
     left = results.sort_by("task_id")
     n = min(right.num_rows, left.num_rows)
@@ -183,6 +184,14 @@ def _psf_in_range(both: dict[str, NDArray[Any]]) -> Finding:
         used = both[f"psf_fwhm_used_{band}_arcsec"]
         bad |= np.isfinite(used) & ((used < PSF_FWHM_MIN_ARCSEC) | (used > PSF_FWHM_MAX_ARCSEC))
     return _count("psf_in_range", bad, f"Rows with a PSF size outside {PSF_FWHM_MIN_ARCSEC}-{PSF_FWHM_MAX_ARCSEC} arcsec.")
+
+
+def _hosts_in_the_middle(both: dict[str, NDArray[Any]]) -> Finding:
+    """A stamp starts at floor(position + 0.5) - N // 2, whatever larger stamp it is cropped from."""
+    bad = np.zeros(both["flags"].shape, dtype=np.bool_)
+    for name in ("host_x_pix", "host_y_pix"):
+        bad |= np.isfinite(both[name]) & (np.floor(both[name] + 0.5) != both["stamp_size"] // 2)
+    return _count("hosts_in_the_middle", bad, "Stamps that are not cut around their host.")
 
 
 def _views_share_their_magnification(both: dict[str, NDArray[Any]]) -> Finding:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 import sqlalchemy as sa
 
+from halo_core.constants import BANDS
 from halo_core.errors import ConfigurationError, SurveyDataError
 from halo_core.report.gallery import stamp_figure
 from halo_core.stages.files import read_table
@@ -27,7 +28,7 @@ def stamps() -> None:
 @state_url_option
 @objects_root_option
 def show(task_id: str, out: Path, state_url: str, objects_root: str) -> None:
-    """Write the stamp of TASK_ID (or of the one task that starts so) as NPZ, FITS and a colour picture."""
+    """Write the stamp of TASK_ID (or of the one task that starts so) as NPZ, FITS and, where it has g, r and z, a colour picture."""
     with read(state_url) as connection:
         found = injection_rows.task_by_prefix(connection, task_id)
     if len(found) != 1:
@@ -37,8 +38,11 @@ def show(task_id: str, out: Path, state_url: str, objects_root: str) -> None:
     base = out / str(found[0]["task_id"])
     write_npz(stamp, base.with_suffix(".npz"))
     write_fits(stamp, base.with_suffix(".fits"))
-    base.with_suffix(".png").write_bytes(stamp_figure(stamp))
-    for suffix in (".npz", ".fits", ".png"):
+    written = [".npz", ".fits"]
+    if stamp.bands == BANDS:
+        base.with_suffix(".png").write_bytes(stamp_figure(stamp))
+        written.append(".png")
+    for suffix in written:
         click.echo(base.with_suffix(suffix))
 
 

@@ -124,3 +124,11 @@ def test_numbers_too_large_or_broken_for_an_integer_column_are_refused() -> None
     for values in ([2**63], np.array([1.5]), pa.array([1.5])):
         with pytest.raises(ConventionError, match="column n"):
             conform({"n": values}, schema, where="test")
+
+
+def test_a_fraction_never_becomes_an_integer_in_silence():
+    schema = pa.schema([pa.field("n", pa.int64())])
+    assert conform({"n": [1.0, 2.0]}, schema, where="table")["n"].to_pylist() == [1, 2]
+    for fractions in ([1.5, 2.0], np.array([1.5, 2.0]), pa.array([1.5, 2.0])):
+        with pytest.raises(ConventionError, match="column n"):
+            conform({"n": fractions}, schema, where="table")

@@ -88,7 +88,8 @@ def test_a_deleted_plane_is_fetched_again_when_its_block_is_done_again(copied_pl
     before = {key: sha256 for key, (_, sha256) in copied_place.seen().items()}
     delete_block(copied_place, "injection", 1)
     copied_place.objects.delete(plane_of_block(copied_place, 1, "image-r"))
-    copied_place.objects.delete(f"{plane_of_block(copied_place, 1, 'image-r')}.sha256")
+    copied_place.objects.delete(plane_of_block(copied_place, 1, "image-z"))
+    copied_place.objects.delete(f"{plane_of_block(copied_place, 1, 'image-z')}.sha256")
     assert copied_place.run(InjectAll) == LuigiStatusCode.SUCCESS
     assert {key: sha256 for key, (_, sha256) in copied_place.seen().items()} == before
 
@@ -99,7 +100,8 @@ def test_a_deleted_asset_table_is_made_again_from_the_cached_planes(copied_place
     prefix = delete_block(copied_place, "cache", 0)
     assert copied_place.run(CacheCoadds) == LuigiStatusCode.SUCCESS
     after = without_plans(copied_place.seen())
-    assert {key for key in after if after[key] != before[key]} == {key for key in before if key.startswith(prefix)}
+    mark = f"cache/{copied_place.task().digest_of('cache')}/_stage_config.json"
+    assert {key for key in after if after[key] != before[key]} == {mark} | {key for key in before if key.startswith(prefix)}
 
 
 @pytest.mark.parametrize("is_same_size", [True, False])
@@ -137,5 +139,5 @@ def test_a_campaign_of_another_name_is_another_run_of_the_same_stages(copied_pla
     assert {key.split("/")[0] for key in new} == {"report"}
     runs = copied_place.rows("SELECT c.name, s.stage, s.stage_digest FROM campaigns c JOIN campaign_stages s USING (campaign_id)")
     digests = {name: {(row["stage"], row["stage_digest"]) for row in runs if row["name"] == name} for name in ("tiny", "twin")}
-    words = {word for word, _ in digests["twin"]}
-    assert digests["twin"] == {pair for pair in digests["tiny"] if pair[0] in words}
+    assert digests["twin"] == digests["tiny"]
+    assert len(digests["twin"]) == 6 + 5

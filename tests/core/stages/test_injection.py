@@ -12,6 +12,7 @@ import pytest
 from halo_core.constants import BANDS, EXTINCTION_PER_EBV, PIXEL_SCALE_ARCSEC
 from halo_core.flags import LOSSES, Flag
 from halo_core.lensing import psf_from_size
+from halo_core.stages import injection
 from halo_core.stages.hosts import Host
 from halo_core.stages.injection import inject_brick, lens_and_source, render_row
 from halo_core.stages.validation_injection import theory
@@ -95,6 +96,15 @@ def test_one_arc_per_physical_injection_and_none_for_controls(run: TinyRun) -> N
     assert sorted(run.arcs["physical_id"].to_pylist()) == sorted(painted)
     hosts = {task["host_id"] for task, _ in pairs(run) if task["brickname"] in {row["brickname"] for row in run.hosts.to_pylist()}}
     assert sorted(run.hosts["host_id"].to_pylist()) == sorted(hosts)
+
+
+def test_each_arc_is_rendered_once_for_all_its_views(run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+    right = injection.render_row
+    monkeypatch.setattr(injection, "render_row", lambda row, *given: rendered.append(row["physical_id"]) or right(row, *given))
+    name = whole_bricks(run)[0]
+    made = inject_brick(run.tasks.filter(pc.equal(run.tasks["brickname"], name)), planes_of(run.root, name), CONFIG)
+    assert rendered == made.arcs["physical_id"].to_pylist()
 
 
 def test_views_of_one_injection_share_magnification_and_are_crops(run: TinyRun) -> None:

@@ -107,6 +107,7 @@ def test_a_split_without_hosts_cannot_be_reduced_away() -> None:
         ({"stamp_sizes": (64, 64)}, "stamp_sizes"),
         ({"stamp_sizes": (4,)}, "stamp_sizes"),
         ({"bandsets": ("zrg",)}, "bandsets"),
+        ({"bandsets": ("gz",)}, "r among them"),
         ({"control_frac": {"debug": 0.0, "grid": 1.0, "train": 0.5}}, r"control_frac of tier grid is 1.0"),
         ({"control_frac": {"debug": 0.0, "grid": 0.1}}, "control_frac gives no value for tier train"),
         ({"n_per_config": {"debug": 5}}, "n_per_config gives no value for tier grid"),

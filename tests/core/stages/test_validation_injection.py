@@ -29,6 +29,7 @@ CHECKS = {
     "magnification_at_least_one",
     "flux_is_accounted",
     "psf_in_range",
+    "hosts_in_the_middle",
     "views_are_one_injection",
     "coverage",
     "planes_are_counted",
@@ -92,6 +93,10 @@ def lost(row: dict[str, Any]) -> bool:
     return bool(row["flags"] & LOSSES)
 
 
+def lost_off_image(row: dict[str, Any]) -> bool:
+    return bool(row["flags"] & Flag.OFF_IMAGE)
+
+
 def a_control(row: dict[str, Any]) -> bool:
     return bool(row["metrics_ok"] and row["flags"] & Flag.CONTROL)
 
@@ -141,6 +146,8 @@ BROKEN_RESULTS: list[tuple[str, Callable[[pa.Table], pa.Table]]] = [
     ("flux_is_accounted", lambda t: changed(t, evaluated, flux_frac_inside_r=0.0, total_injected_flux_r_nmgy=0.0)),
     ("psf_in_range", lambda t: changed(t, evaluated, psf_fwhm_used_z_arcsec=0.0)),
     ("psf_in_range", lambda t: changed(t, lambda row: row["psf_fwhm_used_g_arcsec"] is not None, psf_fwhm_used_g_arcsec=3.6)),
+    ("hosts_in_the_middle", lambda t: changed(t, lost_off_image, host_x_pix=lambda r: r["host_x_pix"] + 1.0)),
+    ("hosts_in_the_middle", lambda t: changed(t, a_control, host_y_pix=lambda r: r["host_y_pix"] - 8.0)),
     ("views_are_one_injection", lambda t: changed(t, evaluated, magnification=lambda row: row["magnification"] * (1 + 1e-12))),
     ("coverage", lambda t: changed(t, evaluated, every=True, metrics_ok=False, flags=Flag.OFF_IMAGE.value)),
 ]
