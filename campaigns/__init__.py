@@ -1,0 +1,1 @@
+"""Campaign files: the values of one campaign each, for LUIGI_CONFIG_PATH."""

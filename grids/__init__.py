@@ -1,0 +1,1 @@
+"""Parameter grids, one TOML file each: data that a user can add to."""
