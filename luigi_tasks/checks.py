@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from halo_core.errors import ObjectStoreError
 from halo_core.records import Finding
 from halo_core.stages.files import read_table
 from halo_core.stages.planning import PlanRow
@@ -145,6 +146,10 @@ def _beside_survey(task: IdentifiedTask, stamp: Stamp, result: dict[str, Any]) -
     x_pix = y_pix = float("nan")
     for band in stamp.bands:
         key = f"cache/{task.survey.source_id}/{layout.plane_key(stamp.truth['brickname'], f'image-{band}')}"
+        if task.objects.size(key) is None:
+            raise ObjectStoreError(
+                f"cached plane {task.objects.uri(key)} is gone: the stored hosts cannot be held against it; run CacheCoadds"
+            )
         with open_plane(task.objects.path(key), f"image-{band}") as plane:
             x_pix, y_pix = (float(v) for v in plane.wcs.all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0))
             y0, x0, size = result["stamp_y0_pix"], result["stamp_x0_pix"], stamp.truth["stamp_size"]

@@ -39,7 +39,7 @@ class BrickPlanes:
 
 @dataclass(frozen=True)
 class Host:
-    """One galaxy's pixels; a plane that was lost is absent from its mapping and named in ``flags``."""
+    """One galaxy's pixels and PSF sizes; what was lost or is not usable is absent from its mapping. Flags belong to views."""
 
     host_id: str
     size_pix: int
@@ -48,7 +48,6 @@ class Host:
     host_x_pix: float
     host_y_pix: float
     file_shape: tuple[int, int]
-    flags: Flag
     image: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     invvar: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     maskbits: NDArray[np.int32] | None = None
@@ -64,13 +63,13 @@ class Host:
 
 
 def plane_flags(planes: BrickPlanes, bands: Sequence[str]) -> Flag:
-    """Return the loss bits of a brick's absent or unverifiable planes, for the bands asked for."""
+    """Return the loss bits of a brick's absent or unverifiable planes, for the bands asked for and no other."""
     needed = ["maskbits", *(f"{kind}-{band}" for band in bands for kind in ("image", "invvar"))]
     absent = [name for name in needed if name not in planes.paths]
     flags = Flag(0)
     if any(planes.lost.get(name) == "unverified" for name in absent):
         flags |= Flag.PLANE_UNVERIFIED
-    elif len(absent) == len(needed):
+    elif not planes.paths:
         return Flag.BRICK_MISSING
     for name in absent:
         kind, _, band = name.partition("-")
@@ -97,8 +96,7 @@ def cut_hosts(targets: Sequence[Mapping[str, Any]], planes: BrickPlanes, *, band
         grid = next(iter(opened.values()))
         x, y = sky_to_pixel(grid.wcs, np.array([t["ra"] for t in targets]), np.array([t["dec"] for t in targets]))
         cutter = _Cutter(opened, grid.shape, size_pix, whole=_read_whole(grid.shape, len(targets)))
-        flags = plane_flags(planes, bands)
-        return [cutter.cut(target, float(x[i]), float(y[i]), bands, flags) for i, target in enumerate(targets)]
+        return [cutter.cut(target, float(x[i]), float(y[i]), bands) for i, target in enumerate(targets)]
 
 
 def _read_whole(shape: tuple[int, int], n_hosts: int) -> bool:
@@ -119,10 +117,10 @@ class _Cutter:
             for plane in opened.values():
                 plane.read()
 
-    def cut(self, target: Mapping[str, Any], x_pix: float, y_pix: float, bands: Sequence[str], flags: Flag) -> Host:
+    def cut(self, target: Mapping[str, Any], x_pix: float, y_pix: float, bands: Sequence[str]) -> Host:
         """Return the host at file position (x, y)."""
         x0, y0 = stamp_corner(x_pix, self._size_pix), stamp_corner(y_pix, self._size_pix)
-        psf_fwhm, psf_source, psf_flags = self._psf(target, x_pix, y_pix, bands)
+        psf_fwhm, psf_source = self._psf(target, x_pix, y_pix, bands)
         mask = None
         if "maskbits" in self._planes:
             cut, outside = self._planes["maskbits"].cutout(x0, y0, self._size_pix, 0)
@@ -135,7 +133,6 @@ class _Cutter:
             host_x_pix=x_pix - x0,
             host_y_pix=y_pix - y0,
             file_shape=self._shape,
-            flags=flags | psf_flags,
             image=self._cut_bands("image", x0, y0, bands),
             invvar=self._cut_bands("invvar", x0, y0, bands),
             maskbits=mask,
@@ -153,11 +150,10 @@ class _Cutter:
             if name in self._planes
         }
 
-    def _psf(
-        self, target: Mapping[str, Any], x_pix: float, y_pix: float, bands: Sequence[str]
-    ) -> tuple[dict[str, float], dict[str, int], Flag]:
-        """Return PSF size, its source and the flags: the map at the host, else the brick's value, else a loss; never another band."""
-        sizes, sources, flags = {}, {}, Flag(0)
+    def _psf(self, target: Mapping[str, Any], x_pix: float, y_pix: float, bands: Sequence[str]) -> tuple[dict[str, float], dict[str, int]]:
+        """Return PSF size and its source by band: the map at the host, else the brick's value, else nothing; never another band's."""
+        sizes: dict[str, float] = {}
+        sources: dict[str, int] = {}
         for band in bands:
             plane = self._planes.get(f"psfsize-{band}")
             at_host = plane.value_at(x_pix, y_pix) if plane is not None else None
@@ -165,8 +161,4 @@ class _Cutter:
                 if value is not None and PSF_FWHM_MIN_ARCSEC <= value <= PSF_FWHM_MAX_ARCSEC:
                     sizes[band], sources[band] = float(value), source
                     break
-            else:
-                flags |= for_band("PSF_UNUSABLE", band)
-            if sources.get(band) == PSF_FROM_BRICK:
-                flags |= Flag.PSF_FROM_BRICK
-        return sizes, sources, flags
+        return sizes, sources

@@ -111,8 +111,9 @@ def _judge(row: Row, hosts: Mapping[str, Host], planes: BrickPlanes) -> Flag:
     """Return the flags of one task."""
     bands = tuple(row["bandset"])
     host = hosts.get(row["host_id"])
-    flags = judge_view(host, bands, row["stamp_size"]) if host is not None else plane_flags(planes, bands)
-    flags |= Flag(row["parent_flags"])
+    flags = plane_flags(planes, bands) | Flag(row["parent_flags"])
+    if host is not None:
+        flags |= judge_view(host, bands, row["stamp_size"])
     return flags | Flag.CONTROL if row["is_control"] else flags
 
 

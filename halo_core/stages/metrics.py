@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from halo_core.constants import BANDS, OUTSIDE_MASK_BIT
+from halo_core.constants import OUTSIDE_MASK_BIT
 from halo_core.errors import ConventionError
 from halo_core.flags import Flag, for_band
 from halo_core.lensing import snr_aperture, snr_matched, snr_peak_pixel
-from halo_core.stages.hosts import Host
+from halo_core.stages.hosts import PSF_FROM_BRICK, Host
 from halo_core.survey.coadds import crop_start
 from halo_core.survey.maskbits import good_pixels, wise_pixels
 
@@ -32,14 +32,17 @@ def good_in_view(host: Host, band: str, size_pix: int) -> NDArray[np.bool_]:
 
 
 def judge_view(host: Host, bands: Sequence[str], size_pix: int) -> Flag:
-    """Return every flag of one view, so that evaluated means no loss bit.
+    """Return every flag that the pixels and PSFs of one view raise, in the bands of the view and no other.
 
-    Flags of bands outside the view's bandset do not count.
+    Planes that were lost are judged by `halo_core.stages.hosts.plane_flags`.
     """
-    flags = host.flags & ~_of_other_bands(bands)
-    if not host.fits(size_pix):
-        flags |= Flag.OFF_IMAGE
-    if flags & (Flag.BRICK_MISSING | Flag.MASKBITS_MISSING) or host.maskbits is None or host.bits is None:
+    flags = Flag(0) if host.fits(size_pix) else Flag.OFF_IMAGE
+    for band in bands:
+        if band not in host.psf_fwhm_arcsec:
+            flags |= for_band("PSF_UNUSABLE", band)
+        elif host.psf_source[band] == PSF_FROM_BRICK:
+            flags |= Flag.PSF_FROM_BRICK
+    if host.maskbits is None or host.bits is None:
         return flags
     if np.any(wise_pixels(crop(host.maskbits, size_pix), host.bits)):
         flags |= Flag.ON_WISE_MASK
@@ -61,17 +64,6 @@ def _judge_band(host: Host, band: str, size_pix: int) -> Flag:
     if band == "r" and not good.all():
         flags |= Flag.HAS_BAD_PIXELS
     return flags
-
-
-def _of_other_bands(bands: Sequence[str]) -> Flag:
-    """Return every per-band loss bit of the bands that a view does not have."""
-    stems = ("IMAGE_MISSING", "INVVAR_MISSING", "PSF_UNUSABLE", "NO_GOOD_PIXEL")
-    bits = Flag(0)
-    for band in BANDS:
-        if band not in bands:
-            for stem in stems:
-                bits |= for_band(stem, band)
-    return bits
 
 
 def mask_metrics(host: Host, bands: Sequence[str], size_pix: int) -> Metrics:

@@ -47,7 +47,7 @@ def an_injection(run: TinyRun) -> dict[str, Any]:
 
 def host_at(x_pix: float, y_pix: float, size_pix: int) -> Host:
     """Return a host of nothing but its place in the stamp."""
-    return Host("h", size_pix, 0, 0, x_pix, y_pix, (224, 224), Flag(0), psf_fwhm_arcsec={"r": 1.3})
+    return Host("h", size_pix, 0, 0, x_pix, y_pix, (224, 224), psf_fwhm_arcsec={"r": 1.3})
 
 
 @pytest.mark.parametrize("size", [64, 63, 96])

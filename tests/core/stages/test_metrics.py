@@ -26,7 +26,6 @@ def made_host(**changes: Any) -> Host:
     """Return a host of constant weight well inside its file, good everywhere."""
     planes = {band: np.ones((SIZE, SIZE), dtype=np.float32) for band in BANDS}
     given: dict[str, Any] = {
-        "flags": Flag(0),
         "image": planes,
         "invvar": {band: 4.0 * plane for band, plane in planes.items()},
         "maskbits": np.zeros((SIZE, SIZE), dtype=np.int32),
@@ -133,17 +132,19 @@ def test_ownership_is_not_quality() -> None:
     assert judge_view(with_bit(made_host(), "NPRIMARY", ALL), BANDS, SIZE) == Flag(0)
 
 
-def test_flags_of_other_bands_do_not_count_and_those_of_the_brick_do() -> None:
-    lost = Flag.IMAGE_MISSING_G | Flag.PSF_UNUSABLE_G | Flag.INVVAR_MISSING_G | Flag.NO_GOOD_PIXEL_G
-    planes = {band: plane for band, plane in made_host().image.items() if band != "g"}
-    host = made_host(flags=lost | Flag.PSF_FROM_BRICK, image=planes)
+def test_flags_of_other_bands_do_not_count() -> None:
+    host = made_host(psf_fwhm_arcsec={"r": 1.3, "z": 1.2}, psf_source={"r": 0, "z": 1})
+    assert judge_view(host, ("r",), SIZE) == Flag(0)
     assert judge_view(host, ("r", "z"), SIZE) == Flag.PSF_FROM_BRICK
-    assert judge_view(host, BANDS, SIZE) == lost | Flag.PSF_FROM_BRICK
+    assert judge_view(host, BANDS, SIZE) == Flag.PSF_FROM_BRICK | Flag.PSF_UNUSABLE_G
+    masked = with_pixel(made_host(), "invvar", "g", slice(None), 0.0)
+    assert judge_view(masked, ("r", "z"), SIZE) == Flag(0)
+    assert judge_view(masked, BANDS, SIZE) == Flag.NO_GOOD_PIXEL_G
 
 
-def test_a_view_without_a_mask_is_lost_and_asked_for_no_pixel() -> None:
-    host = made_host(maskbits=None, bits=None, flags=Flag.MASKBITS_MISSING)
-    assert judge_view(host, BANDS, SIZE) == Flag.MASKBITS_MISSING
+def test_a_view_without_a_mask_is_asked_for_no_pixel() -> None:
+    host = made_host(maskbits=None, bits=None)
+    assert judge_view(host, BANDS, SIZE) == Flag(0), "plane_flags says that the mask is lost"
     with pytest.raises(ConventionError, match="without a maskbits plane"):
         good_in_view(host, "r", SIZE)
     with pytest.raises(ConventionError, match="without a maskbits plane"):
