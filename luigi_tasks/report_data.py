@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from halo_core.records import Finding
 from halo_core.report.data import ReportData, Stamps
 from halo_core.stages.files import read_table
+from halo_core.stages.manifest_hosts import StratumShare
+from halo_core.stages.parent_config import CutStep
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_regions import region_scatter
 from halo_core.stamps import RESULTS_FILE, read_stamps
@@ -90,12 +92,18 @@ def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str
         controls=controls,
         losses=_losses(connection, run),
         region_scatter=region_scatter(run.table("summary", REGIONS_FILE)) if run.has("summary") else [],
-        cut_flow=parent["counts"]["cut_flow"] if parent is not None else [],
-        supply=design.get("shares", []),
+        cut_flow=_in_order(parent["counts"]["cut_flow"], CutStep) if parent is not None else [],
+        supply=_in_order(design.get("shares", []), StratumShare),
         gallery=_gallery(run) if run.has("injection") else [],
         configuration=run.config,
         provenance=_provenance(run),
     )
+
+
+def _in_order(rows: Sequence[Mapping[str, Any]], kind: type[CutStep] | type[StratumShare]) -> list[dict[str, object]]:
+    """Return records that were stored as JSON with their columns in the order in which they are defined."""
+    names = [item.name for item in fields(kind)]
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def _findings(connection: sa.Connection, run: Run) -> list[Finding]:
