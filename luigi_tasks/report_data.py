@@ -112,16 +112,23 @@ def _findings(connection: sa.Connection, run: Run) -> list[Finding]:
     return [found for word in words if word in run.digests for found in validation.findings(connection, run.digests[word])]
 
 
-def _errors(connection: sa.Connection, run: Run) -> list[str]:
-    """Return what stopped without a finding: failed blocks, and stages that were not reached."""
+def errors_of_run(connection: sa.Connection, digests: Mapping[str, str]) -> list[str]:
+    """Return what stopped without a check: stages that raised, and blocks whose last attempt failed."""
     errors = []
-    for word in ("cache", "injection"):
-        for block, error in blocks.failed_blocks(connection, run.digests.get(word, "")).items():
+    for word, digest in digests.items():
+        record = stages.stage(connection, digest)
+        if record is not None and record.status == "failed" and not word.startswith("validation_"):
+            errors += [f"{word}: {found.observed}" for found in validation.findings(connection, digest)]
+        for block, error in blocks.failed_blocks(connection, digest).items():
             errors.append(f"{word}, block {block}: {error}")
-    unfinished = [word for word, digest in run.digests.items() if not stages.stage_is_done(connection, digest)]
-    if unfinished:
-        errors.append(f"not finished: {', '.join(unfinished)}")
     return errors
+
+
+def _errors(connection: sa.Connection, run: Run) -> list[str]:
+    """Return what stopped without a check, and the stages that were not finished."""
+    unfinished = [word for word, digest in run.digests.items() if not stages.stage_is_done(connection, digest)]
+    errors = errors_of_run(connection, run.digests)
+    return [*errors, f"not finished: {', '.join(unfinished)}"] if unfinished else errors
 
 
 def _counts(connection: sa.Connection, run: Run, controls: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:

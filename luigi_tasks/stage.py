@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from halo_core.errors import ObjectStoreError
+from halo_core.errors import ObjectStoreError, StoreError
 from halo_core.stages.files import read_table, write_table
+from halo_core.stages.validation import expect
 from halo_core.store import campaigns, stages
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import begin
+from halo_core.store.validation import store_findings
 from luigi_tasks.campaign import CampaignTask
 from luigi_tasks.identity import VALIDATED, StageIdentity, stage_identities, validation_digest
 from luigi_tasks.objects import FolderObjects, ObjectRecord
@@ -113,6 +115,16 @@ class StageTask(IdentifiedTask):
         logger.info(
             "%s: done, %s", self.word, ", ".join(f"{name} {value}" for name, value in mark["counts"].items() if isinstance(value, int))
         )
+
+    def on_failure(self, exception: BaseException) -> str:
+        """Keep the error in the state, where status and report show it; a state that is itself the trouble cannot hold it."""
+        if not isinstance(exception, StoreError):
+            digest, text = self.digest_of(self.word), f"{type(exception).__name__}: {exception}"
+            found = expect(self.word, "stopped", is_ok=False, observed=text, expected="no error", sentence="The stage stopped.")
+            with begin(self.state_url) as connection:
+                stages.fail_stage(connection, digest)
+                store_findings(connection, digest, [found])
+        return str(super().on_failure(exception))
 
     @abstractmethod
     def build(self) -> Built:

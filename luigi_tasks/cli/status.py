@@ -11,10 +11,11 @@ from rich.table import Table
 
 from halo_core.errors import StoreError
 from halo_core.stages.summary import headline
-from halo_core.store import blocks, campaigns, injection, summary, validation
+from halo_core.store import campaigns, injection, summary, validation
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import read
 from luigi_tasks.cli.options import configured_value, state_url_option
+from luigi_tasks.report_data import errors_of_run
 
 _EXAMPLE = (
     "SELECT tier, region_split, stamp_size, theta_e_arcsec, arc_snr, magnification\n"
@@ -97,12 +98,8 @@ def _print_books(console: Console, connection: sa.Connection, name: str, digests
 
 
 def _print_failures(console: Console, connection: sa.Connection, digests: Mapping[str, str]) -> None:
-    """Print blocks whose last attempt failed, and checks that failed."""
-    lines = [
-        f"{word}, block {block} failed: {error}"
-        for word in ("cache", "injection")
-        for block, error in blocks.failed_blocks(connection, digests.get(word, "")).items()
-    ]
+    """Print stages and blocks that stopped, and checks that failed."""
+    lines = errors_of_run(connection, digests)
     for word, digest in digests.items():
         failed = [found for found in validation.findings(connection, digest) if not found.is_ok] if word.startswith("validation_") else []
         lines += [f"{one.severity}: {one.stage}: {one.sentence} Observed {one.observed}, expected {one.expected}." for one in failed]

@@ -11,12 +11,15 @@ from luigi.execution_summary import LuigiStatusCode
 
 from halo_core.errors import ConfigurationError, ManifestError, ObjectStoreError, StageValidationError, SurveyDataError
 from halo_core.flags import Flag
+from halo_core.store import campaigns
+from halo_core.store.sessions import read
 from halo_core.survey.coadds import open_plane
 from halo_core.survey.layout import BRICKS_KEY, SWEEP_FOLDER, plane_key
 from halo_core.survey.mock import MockBrick, MockSurvey, mock_bricks
 from halo_core.survey.mock_files import write_plane
 from luigi_tasks import BuildManifest, BuildParent, InjectAll, ReadSurvey
 from luigi_tasks.cli import main
+from luigi_tasks.report_data import errors_of_run
 from tests.fixtures.campaigns import Place, new_place
 
 SMALL = {
@@ -170,6 +173,13 @@ def test_too_few_hosts_are_an_error_that_says_how_many_are_missing_where(copied_
     error = copied_place.error(n_per_config_debug=1000)
     assert isinstance(error, ManifestError)
     assert "tier debug, split train: at least 1000 distinct hosts are needed" in str(error)
+    findings = "stages s JOIN validation_findings f ON f.stage_digest = s.stage_digest"
+    kept = copied_place.rows(f"SELECT s.status, f.observed FROM {findings} WHERE f.check_name = 'stopped'")
+    assert [row["status"] for row in kept] == ["failed"]
+    assert "not enough hosts" in kept[0]["observed"]
+    with read(copied_place.state_url) as connection:
+        errors = errors_of_run(connection, campaigns.campaign_digests(connection, "tiny"))
+    assert errors == [f"manifest: {kept[0]['observed']}"], "status and report head with the reason"
 
 
 def test_a_plan_above_the_limit_is_an_error_that_names_number_and_parameter(copied_place: Place) -> None:
