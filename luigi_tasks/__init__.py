@@ -1,4 +1,12 @@
-"""The pipeline: `luigi --module luigi_tasks TASK`. Thin tasks of order and completion; what they do is in halo_core."""
+"""The pipeline: `luigi --module luigi_tasks TASK`. Thin tasks of order and completion; what they do is in halo_core.
+
+Workers share a machine by processes, so each computes on one thread unless the environment says otherwise before the import.
+"""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 from luigi_tasks.cache import CacheCoadds
 from luigi_tasks.injection import InjectAll

@@ -71,10 +71,8 @@ def test_a_lens_at_the_middle_of_the_stamp_is_caught(run: TinyRun, tmp_path: Pat
 
 
 def test_an_einstein_radius_without_sqrt_q_is_caught_in_the_renderer(run: TinyRun, tmp_path: Path, monkeypatch: Patch) -> None:
-    right = trace.optics_of
-    monkeypatch.setattr(
-        trace, "optics_of", lambda lens, source: right(replace(lens, theta_e_arcsec=lens.theta_e_arcsec / np.sqrt(lens.q)), source)
-    )
+    right = trace.lens_numbers
+    monkeypatch.setattr(trace, "lens_numbers", lambda lens: right(replace(lens, theta_e_arcsec=lens.theta_e_arcsec / np.sqrt(lens.q))))
     assert failed_after(run, tmp_path) == {"magnification_of_theory", "arc_where_theory_says"}
 
 

@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from halo_core.lensing.compiled import compiled
-from halo_core.lensing.kernels import brightness
+from halo_core.lensing.compiled import compiled, real
+from halo_core.lensing.kernels import FloatArray, brightness
 from halo_core.lensing.optics import Optics
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+IntArray = NDArray[np.int32]
 
 ORDER_MAX = 4
 """Points a side of the largest rule."""
@@ -35,13 +34,12 @@ class Grid(NamedTuple):
     assignment: int
 
 
-class Points(NamedTuple):
-    """A buffer of points: place [arcsec], weight in the mean of a cell, brightness, and index of the cell they were made for."""
+class Squares(NamedTuple):
+    """Squares of one size to be integrated: centre [arcsec], points a side of the rule, and the cell that gets the light."""
 
     x: FloatArray
     y: FloatArray
-    weight: FloatArray
-    value: FloatArray
+    order: IntArray
     cell: IntArray
 
 
@@ -50,65 +48,62 @@ def _rules() -> tuple[FloatArray, FloatArray]:
     nodes, weights = np.zeros((ORDER_MAX + 1, ORDER_MAX)), np.zeros((ORDER_MAX + 1, ORDER_MAX))
     for order in range(1, ORDER_MAX + 1):
         nodes[order, :order], weights[order, :order] = np.polynomial.legendre.leggauss(order)
-    return nodes, 0.5 * weights
+    return nodes.astype(np.float32), (0.5 * weights).astype(np.float32)
 
 
 _NODES, _WEIGHTS = _rules()
 
 
 @compiled
-def empty_points(n: int) -> Points:
-    """Return a buffer for n points."""
-    real = np.empty((4, n))
-    return Points(real[0], real[1], real[2], real[3], np.empty(n, dtype=np.int64))
+def assign(squares: Squares, n: int, half: float, area: float, optics: Optics, grid: Grid, out: FloatArray) -> None:
+    """Evaluate the rules of the first squares and add what they carry to the grid, which is flat.
 
-
-@compiled
-def push_rule(x: float, y: float, half: float, area: float, order: int, index: int, points: Points, n: int) -> int:
-    """Append the points of a rule over a square of the given half side and share of its cell's area; return the new number of points."""
-    for j in range(order):
-        for i in range(order):
-            points.x[n] = x + half * _NODES[order, i]
-            points.y[n] = y + half * _NODES[order, j]
-            points.weight[n] = area * _WEIGHTS[order, i] * _WEIGHTS[order, j]
-            points.cell[n] = index
-            n += 1
-    return n
-
-
-@compiled
-def assign(points: Points, optics: Optics, grid: Grid, out: FloatArray) -> None:
-    """Evaluate points and add what they carry to the grid, which is flat."""
-    n = len(points.x)
-    brightness(points.x, points.y, n, optics, points.value)
-    if grid.assignment == SPLINE:
-        _spread(points, n, grid, out)
-        return
+    ``half`` is half a square's side [arcsec], ``area`` its share of a cell's.
+    """
+    count = 0
     for i in range(n):
-        out[points.cell[i]] += points.weight[i] * points.value[i]
-
-
-@compiled
-def _spread(points: Points, n: int, grid: Grid, out: FloatArray) -> None:
-    """Spread the first points over 4 x 4 cells each; what falls off the grid is lost."""
-    wx, wy = np.empty(4), np.empty(4)
+        count += squares.order[i] * squares.order[i]
+    x, y, value = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    k = 0
     for i in range(n):
-        carried = points.weight[i] * points.value[i]
-        column = _spline_weights((points.x[i] - grid.x0) / grid.side - 0.5, wx)
-        row = _spline_weights((points.y[i] - grid.y0) / grid.side - 0.5, wy)
-        for j in range(max(-row, 0), min(4, grid.rows - row)):
-            for k in range(max(-column, 0), min(4, grid.columns - column)):
-                out[(row + j) * grid.columns + column + k] += carried * wy[j] * wx[k]
+        order = squares.order[i]
+        for row in range(order):
+            for column in range(order):
+                x[k] = squares.x[i] + half * _NODES[order, column]
+                y[k] = squares.y[i] + half * _NODES[order, row]
+                k += 1
+    brightness(x, y, count, optics, value)
+    k = 0
+    for i in range(n):
+        order = squares.order[i]
+        mean = real(0.0)
+        for row in range(order):
+            for column in range(order):
+                carried = _WEIGHTS[order, column] * _WEIGHTS[order, row] * value[k]
+                if grid.assignment == SPLINE:
+                    _spread(area * carried, x[k], y[k], grid, out)
+                mean += carried
+                k += 1
+        if grid.assignment != SPLINE:
+            out[squares.cell[i]] += area * mean
 
 
 @compiled
-def _spline_weights(place: float, weights: FloatArray) -> int:
-    """Write the four weights of the cubic B-spline for a place in units of cells; return the first cell."""
+def _spread(carried: float, x: float, y: float, grid: Grid, out: FloatArray) -> None:
+    """Spread what a point carries over 4 x 4 cells; what falls off the grid is lost."""
+    column, wx = _spline_weights((x - grid.x0) / grid.side - 0.5)
+    row, wy = _spline_weights((y - grid.y0) / grid.side - 0.5)
+    for j in range(max(-row, 0), min(4, grid.rows - row)):
+        for k in range(max(-column, 0), min(4, grid.columns - column)):
+            out[(row + j) * grid.columns + column + k] += carried * real(wy[j] * wx[k])
+
+
+@compiled
+def _spline_weights(place: float) -> tuple[int, tuple[float, float, float, float]]:
+    """Return the first cell and the four weights of the cubic B-spline for a place in units of cells."""
     floor = int(np.floor(place))
     t = place - floor
     r = 1.0 - t
-    weights[0] = r * r * r / 6.0
-    weights[1] = (4.0 - 6.0 * t * t + 3.0 * t * t * t) / 6.0
-    weights[2] = (4.0 - 6.0 * r * r + 3.0 * r * r * r) / 6.0
-    weights[3] = t * t * t / 6.0
-    return floor - 1
+    two = (4.0 - 6.0 * t * t + 3.0 * t * t * t) / 6.0
+    three = (4.0 - 6.0 * r * r + 3.0 * r * r * r) / 6.0
+    return floor - 1, (r * r * r / 6.0, two, three, t * t * t / 6.0)

@@ -3,25 +3,32 @@
 Divisions follow IEEE rules (numpy's error model), because numba's own check for zero keeps loops from vectorising; contraction to fused
 multiply-add is allowed and nothing else of fast-math, so that results are the same to the bit on one kind of processor.
 
-Compiled code is kept on disk. Numba throws it away when the file of a function changes, but not when the file of a function it calls
-does, so each state of this package's sources has a folder of its own.
+Compiled code is kept on disk, beside the sources, or under the home folder where the package cannot be written, or where
+NUMBA_CACHE_DIR says. Numba throws it away when the file of a function changes, but not when the file of a function it calls does, so
+each state of this package's sources has a folder of its own.
 """
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
+import rocket_fft
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+real = cast(Callable[[float], float], np.float32)
+"""A number in single precision; the type checker takes it for a float, the compiler does not."""
 
 
 def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Return the function compiled without the interpreter, cached on disk under the fingerprint of the package."""
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(Path(before or _HERE / "__pycache__") / f"compiled_{_FINGERPRINT}")
+    numba.config.CACHE_DIR = str(Path(before or _CACHE) / f"compiled_{_FINGERPRINT}")
     try:
         decorate = numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
         return cast(Callable[Arguments, Result], decorate(function))
@@ -29,13 +36,19 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         numba.config.CACHE_DIR = before
 
 
-def _fingerprint(folder: Path) -> str:
-    """Return a hash of all source files of a folder."""
-    digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(folder.glob("*.py")):
+def _fingerprint(sources: Iterable[Path], version: str) -> str:
+    """Return a hash of source files and of the version of the transforms that compiled code calls."""
+    digest = hashlib.blake2b(version.encode(), digest_size=8)
+    for path in sorted(sources):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
+def _cache_folder(package: Path, home: Path) -> Path:
+    """Return where compiled code is kept."""
+    return package / "__pycache__" if os.access(package, os.W_OK) else home / ".cache" / "dark_halo_scope"
+
+
 _HERE = Path(__file__).parent
-_FINGERPRINT = _fingerprint(_HERE)
+_FINGERPRINT = _fingerprint([*_HERE.glob("*.py"), _HERE.parent / "constants.py"], rocket_fft.__version__)
+_CACHE = _cache_folder(_HERE, Path.home())

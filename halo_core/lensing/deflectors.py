@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from halo_core.lensing.compiled import compiled
+
 FloatArray = NDArray[np.float64]
 
 NEARLY_ROUND_F2 = 1e-6
@@ -145,7 +147,8 @@ def signed_magnification(x: ArrayLike, y: ArrayLike, *, lens: Lens) -> FloatArra
         return np.asarray(1.0 / determinant)
 
 
-def largest_deflection_arcsec(*, theta_e_arcsec: float, q: float) -> float:
+@compiled
+def largest_deflection_arcsec(theta_e_arcsec: float, q: float) -> float:
     """Return the largest length of the ellipsoid's deflection [arcsec], which is reached on the major or the minor axis."""
     f = math.sqrt(max(1.0 - q * q, NEARLY_ROUND_F2))
     return theta_e_arcsec * math.sqrt(q) / f * max(math.asin(f), math.asinh(f / q))

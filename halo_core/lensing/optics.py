@@ -7,16 +7,14 @@ value is exp(-b |w|^(1/n)).
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halo_core.lensing.deflectors import NEARLY_ROUND_F2, Lens, largest_deflection_arcsec
-from halo_core.lensing.sources import Source, sersic_b_n, sersic_central_brightness, sersic_radius_over_reff
+from halo_core.lensing.compiled import compiled, real
+from halo_core.lensing.deflectors import NEARLY_ROUND_F2, largest_deflection_arcsec
 
-Matrix = NDArray[np.float64]
 Matrix2 = tuple[float, float, float, float]
 
 DARK_FLUX_FRAC = 3e-5
@@ -32,8 +30,37 @@ FAINT_FRAC = 0.05
 """Fraction of the mean brightness inside R_e below which errors are judged absolutely, not relative to the local brightness."""
 
 
+class LensNumbers(NamedTuple):
+    """A `halo_core.lensing.Lens` as the compiled loops take it: [arcsec], [rad], dimensionless shear."""
+
+    theta_e: float
+    q: float
+    phi: float
+    gamma1: float
+    gamma2: float
+    x: float
+    y: float
+
+
+class SourceNumbers(NamedTuple):
+    """A `halo_core.lensing.Source` as the compiled loops take it: [arcsec], [rad], and what follows from its index.
+
+    The brightness at the centre is that of a source of unit flux and unit radius; the dark radius is in units of R_e.
+    """
+
+    x: float
+    y: float
+    reff: float
+    q: float
+    phi: float
+    n: float
+    b: float
+    central: float
+    dark_radius: float
+
+
 class Optics(NamedTuple):
-    """One lens and one source for the compiled loops; see the module's text for the symbols."""
+    """One lens and one source for the compiled loops, in single precision; see the module's text for the symbols."""
 
     lens_x: float
     lens_y: float
@@ -50,6 +77,9 @@ class Optics(NamedTuple):
     n22: float
     source_x: float
     source_y: float
+    m_norm2: float
+    n_norm: float
+    """Frobenius norms: of M squared, of N."""
     theta_e: float
     q: float
     f: float
@@ -69,8 +99,7 @@ class Optics(NamedTuple):
     """Brightness over the central one, below which errors are absolute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """A box on the image plane that holds the light: middle and half sides [arcsec], from the middle of the stamp."""
 
     x: float
@@ -79,70 +108,77 @@ class Extent:
     half_y: float
 
 
-def optics_of(lens: Lens, source: Source) -> Optics:
-    """Return the numbers of a lens and a source."""
-    n = source.n_sersic
+@compiled
+def optics_of(lens: LensNumbers, source: SourceNumbers) -> Optics:
+    """Return what the loops need of a lens and a source."""
     root = math.sqrt(source.q)
-    tall, wide = root / source.reff_arcsec, 1.0 / (root * source.reff_arcsec)
-    c, s = math.cos(source.phi_rad), math.sin(source.phi_rad)
+    tall, wide = root / source.reff, 1.0 / (root * source.reff)
+    c, s = math.cos(source.phi), math.sin(source.phi)
     to_unit = (tall * c, tall * s, -wide * s, wide * c)
-    cosine, sine = math.cos(lens.phi_rad), math.sin(lens.phi_rad)
+    cosine, sine = math.cos(lens.phi), math.sin(lens.phi)
     turn = (cosine, -sine, sine, cosine)
     tide = (1.0 - lens.gamma1, -lens.gamma2, -lens.gamma2, 1.0 + lens.gamma1)
-    linear = _product(to_unit, _product(tide, turn))
-    bend = _product(to_unit, turn)
-    dx, dy = source.x_arcsec - lens.x_arcsec, source.y_arcsec - lens.y_arcsec
-    along, across = _deflection_series(lens)
+    m = _product(to_unit, _product(tide, turn))
+    n = _product(to_unit, turn)
+    dx, dy = source.x - lens.x, source.y - lens.y
+    along, across = _deflection_series(lens.theta_e, lens.q)
     return Optics(
-        float(lens.x_arcsec),
-        float(lens.y_arcsec),
-        cosine,
-        sine,
-        *linear,
-        *bend,
-        source_x=to_unit[0] * dx + to_unit[1] * dy,
-        source_y=to_unit[2] * dx + to_unit[3] * dy,
-        theta_e=float(lens.theta_e_arcsec),
-        q=float(lens.q),
-        f=math.sqrt(1.0 - lens.q**2),
-        scale=lens.theta_e_arcsec * math.sqrt(lens.q),
-        along=along,
-        across=across,
-        is_series=bool(lens.q >= SERIES_MIN_Q),
-        b=sersic_b_n(n),
-        inverse_n=1.0 / n,
-        dark_radius=sersic_radius_over_reff(n, outside_frac=DARK_FLUX_FRAC),
-        faint=FAINT_FRAC * 0.5 / (math.pi * sersic_central_brightness(n)),
+        real(lens.x),
+        real(lens.y),
+        real(cosine),
+        real(sine),
+        real(m[0]),
+        real(m[1]),
+        real(m[2]),
+        real(m[3]),
+        real(n[0]),
+        real(n[1]),
+        real(n[2]),
+        real(n[3]),
+        real(to_unit[0] * dx + to_unit[1] * dy),
+        real(to_unit[2] * dx + to_unit[3] * dy),
+        real(m[0] ** 2 + m[1] ** 2 + m[2] ** 2 + m[3] ** 2),
+        real(math.sqrt(n[0] ** 2 + n[1] ** 2 + n[2] ** 2 + n[3] ** 2)),
+        real(lens.theta_e),
+        real(lens.q),
+        real(math.sqrt(1.0 - lens.q**2)),
+        real(lens.theta_e * math.sqrt(lens.q)),
+        _as_tuple(along),
+        _as_tuple(across),
+        lens.q >= SERIES_MIN_Q,
+        real(source.b),
+        real(1.0 / source.n),
+        real(source.dark_radius),
+        real(FAINT_FRAC * 0.5 / (math.pi * source.central)),
     )
 
 
-def light_extent(lens: Lens, source: Source, *, outside_frac: float) -> Extent:
-    """Return a box that holds every image of the source's ellipse outside which the given fraction of the unlensed flux lies.
+@compiled
+def light_extent(lens: LensNumbers, source: SourceNumbers) -> Extent:
+    """Return a box that holds every image of the source's ellipse of dark radius.
 
     The linear part of the map is inverted exactly and the deflection of the ellipsoid is bounded by its largest length.
     """
-    radius = sersic_radius_over_reff(source.n_sersic, outside_frac=outside_frac) * source.reff_arcsec
-    c2, s2 = math.cos(source.phi_rad) ** 2, math.sin(source.phi_rad) ** 2
-    bend = largest_deflection_arcsec(theta_e_arcsec=lens.theta_e_arcsec, q=lens.q)
+    radius = source.dark_radius * source.reff
+    c2, s2 = math.cos(source.phi) ** 2, math.sin(source.phi) ** 2
+    bend = largest_deflection_arcsec(lens.theta_e, lens.q)
     reach_x = radius * math.sqrt(c2 / source.q + s2 * source.q) + bend
     reach_y = radius * math.sqrt(s2 / source.q + c2 * source.q) + bend
-    dx, dy = source.x_arcsec - lens.x_arcsec, source.y_arcsec - lens.y_arcsec
+    dx, dy = source.x - lens.x, source.y - lens.y
     determinant = 1.0 - lens.gamma1**2 - lens.gamma2**2
     xx, xy, yy = (1.0 + lens.gamma1) / determinant, lens.gamma2 / determinant, (1.0 - lens.gamma1) / determinant
     return Extent(
-        x=lens.x_arcsec + xx * dx + xy * dy,
-        y=lens.y_arcsec + xy * dx + yy * dy,
-        half_x=xx * reach_x + abs(xy) * reach_y,
-        half_y=abs(xy) * reach_x + yy * reach_y,
+        lens.x + xx * dx + xy * dy, lens.y + xy * dx + yy * dy, xx * reach_x + abs(xy) * reach_y, abs(xy) * reach_x + yy * reach_y
     )
 
 
+@compiled
 def _product(a: Matrix2, b: Matrix2) -> Matrix2:
     """Return the product of two 2 x 2 matrices, rows one after the other."""
     return a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2], a[2] * b[1] + a[3] * b[3]
 
 
-def _series_matrix() -> tuple[Matrix, Matrix, Matrix]:
+def _series_matrix() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return cos phi and sin phi at the Chebyshev nodes of cos 2 phi, and the matrix from values there to coefficients of powers."""
     nodes = np.cos(np.pi * (np.arange(SERIES_TERMS) + 0.5) / SERIES_TERMS)
     return np.sqrt(0.5 * (1.0 + nodes)), np.sqrt(0.5 * (1.0 - nodes)), np.linalg.inv(np.vander(nodes, increasing=True))
@@ -151,13 +187,25 @@ def _series_matrix() -> tuple[Matrix, Matrix, Matrix]:
 _COSINES, _SINES, _TO_POWERS = _series_matrix()
 
 
-def _deflection_series(lens: Lens) -> tuple[tuple[float, ...], tuple[float, ...]]:
+@compiled
+def _deflection_series(theta_e: float, q: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the coefficients of deflection over direction cosine, along and across the major axis, in powers of cos 2 phi.
 
     Both ratios are even in the direction cosines, hence analytic in cos 2 phi; their nearest singularity lies at +-(2 / f^2 - 1).
     """
-    f = math.sqrt(max(1.0 - lens.q**2, NEARLY_ROUND_F2))
-    scale = lens.theta_e_arcsec * math.sqrt(lens.q) / f
-    along = scale * np.arcsin(f * _COSINES) / _COSINES
-    across = scale * np.arcsinh(f / lens.q * _SINES) / _SINES
-    return tuple((_TO_POWERS @ along).tolist()), tuple((_TO_POWERS @ across).tolist())
+    f = math.sqrt(max(1.0 - q * q, NEARLY_ROUND_F2))
+    scale = theta_e * math.sqrt(q) / f
+    along, across = np.zeros(SERIES_TERMS), np.zeros(SERIES_TERMS)
+    for node in range(SERIES_TERMS):
+        one = scale * math.asin(f * _COSINES[node]) / _COSINES[node]
+        other = scale * math.asinh(f / q * _SINES[node]) / _SINES[node]
+        for power in range(SERIES_TERMS):
+            along[power] += _TO_POWERS[power, node] * one
+            across[power] += _TO_POWERS[power, node] * other
+    return along.astype(np.float32), across.astype(np.float32)
+
+
+@compiled
+def _as_tuple(a: NDArray[np.float32]) -> tuple[float, ...]:
+    """Return the 16 coefficients as a tuple, whose length the compiler knows."""
+    return (a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15])

@@ -6,7 +6,10 @@ same area has a narrower core than its psfsize. Coadd PSFs already hold the pixe
 1983, PASP 95, 163 (noise-equivalent area); Trujillo et al. 2001, MNRAS 328, 977 (Moffat).
 """
 
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from functools import lru_cache
+from math import ceil, log, pi, sqrt
+from typing import Any, Literal, NamedTuple, cast
 
 import galsim
 import numpy as np
@@ -14,21 +17,27 @@ from numpy.typing import NDArray
 
 from halo_core.constants import GAUSSIAN_NEA_PER_FWHM2, MOFFAT_ALPHA_PER_PSFSIZE, MOFFAT_BETA, PSF_FWHM_MAX_ARCSEC, PSF_FWHM_MIN_ARCSEC
 from halo_core.errors import ConventionError
-from halo_core.lensing.compiled import compiled
-from halo_core.lensing.kernels import exp_negative
+from halo_core.lensing.fourier import GAUSSIAN, MOFFAT, RADIAL, RADIAL_SAMPLES, TABLE, Transfers
 
-FloatArray = NDArray[np.float64]
-ComplexArray = NDArray[np.complex128]
 PsfModel = Literal["moffat", "gaussian"]
 
 OUTSIDE_FLUX = 1e-4
 """Flux of the PSF outside its reach: what may wrap around a frame."""
 
-TRANSFER_FLOOR = 1e-5
+REACH_MAX_ARCSEC = 80.0
+"""Largest reach a frame is made for [arcsec]: flux beyond spreads over so wide a frame that less than 1e-4 falls on a stamp."""
+
+TRANSFER_FLOOR = 3e-5
 """Value of a PSF's transform below which frequencies are dropped."""
 
-MOFFAT_FLOOR_X = 17.4
+MOFFAT_FLOOR_X = 16.1
 """k alpha at which the transform of the reference Moffat profile falls to the floor."""
+
+REPLICAS = 5.0
+"""Largest wavenumbers, as GalSim gives them, that a PSF is followed to where its transform goes on, as that of a drawn image does."""
+
+WIDTH_WAVENUMBER = 8.0
+"""Where a PSF's transform tells how wide it is [rad/arcsec]."""
 
 
 def psf_from_size(psf_fwhm_arcsec: float, *, model: PsfModel) -> Any:
@@ -75,68 +84,114 @@ def is_reference_moffat(psf: Any) -> bool:
     return isinstance(psf, galsim.Moffat) and psf.beta == MOFFAT_BETA and psf.trunc == 0.0
 
 
-def reach_arcsec(psf: Any) -> float:
-    """Return the radius outside which 1e-4 of the flux lies [arcsec]: closed for Gaussian and Moffat, else as GalSim folds."""
-    if isinstance(psf, galsim.Gaussian):
-        return float(psf.sigma * np.sqrt(-2.0 * np.log(OUTSIDE_FLUX)))
-    if isinstance(psf, galsim.Moffat):
-        reach = float(psf.scale_radius * np.sqrt(OUTSIDE_FLUX ** (1.0 / (1.0 - psf.beta)) - 1.0))
-        return min(reach, float(psf.trunc)) if psf.trunc > 0.0 else reach
-    strict = psf.withGSParams(folding_threshold=OUTSIDE_FLUX)
-    return float(np.pi / strict.stepk)
+class PsfScales(NamedTuple):
+    """How fine and how far a PSF reaches."""
+
+    width_arcsec: float
+    """FWHM; for other profiles than Gaussian and Moffat that of the Gaussian with the same transform at 8 rad/arcsec."""
+    reach_arcsec: float
+    """Radius outside which 1e-4 of the flux lies."""
+    band_limit: float
+    """Wavenumber above which the transform stays below its floor [rad/arcsec]."""
 
 
-def band_limit(psf: Any) -> float:
-    """Return the wavenumber above which the transform stays below its floor [rad/arcsec]."""
+def psf_scales(psf: Any) -> PsfScales:
+    """Return how fine and how far a GalSim PSF reaches: in closed form for Gaussian and reference Moffat, else as GalSim finds it."""
     if isinstance(psf, galsim.Gaussian):
-        return float(np.sqrt(-2.0 * np.log(TRANSFER_FLOOR)) / psf.sigma)
+        return PsfScales(psf.fwhm, psf.sigma * _GAUSSIAN_REACH, _GAUSSIAN_LIMIT / psf.sigma)
     if is_reference_moffat(psf):
-        return float(MOFFAT_FLOOR_X / psf.scale_radius)
-    strict = psf.withGSParams(maxk_threshold=TRANSFER_FLOOR)
-    return float(strict.maxk)
+        return PsfScales(psf.fwhm, psf.scale_radius * _MOFFAT_REACH, MOFFAT_FLOOR_X / psf.scale_radius)
+    return _scales_by_galsim(psf)
 
 
-def width_arcsec(psf: Any) -> float:
-    """Return the FWHM of a PSF's own profile [arcsec]."""
-    if isinstance(psf, (galsim.Gaussian, galsim.Moffat)):
-        return float(psf.fwhm)
-    return float(psf.calculateFWHM())
+_GAUSSIAN_REACH, _GAUSSIAN_LIMIT = sqrt(-2.0 * log(OUTSIDE_FLUX)), sqrt(-2.0 * log(TRANSFER_FLOOR))
 
 
-def transfer_function(psf: Any, wavenumbers: FloatArray) -> FloatArray | ComplexArray:
-    """Return the transform of a PSF on a grid of wavenumbers.
+def _moffat_reach(beta: float) -> float:
+    """Return the radius outside which 1e-4 of a Moffat profile's flux lies, in scale radii."""
+    return sqrt(OUTSIDE_FLUX ** (1.0 / (1.0 - beta)) - 1.0)
+
+
+_MOFFAT_REACH = _moffat_reach(MOFFAT_BETA)
+
+
+_STRICT = galsim.GSParams(folding_threshold=OUTSIDE_FLUX, maxk_threshold=TRANSFER_FLOOR, maximum_fft_size=16384)
+
+
+@lru_cache(maxsize=64)
+def _scales_by_galsim(psf: Any) -> PsfScales:
+    """Return the scales of any PSF.
+
+    The width is read at a wavenumber where light that is sampled too coarsely would be seen first; GalSim's own FWHM would cost more
+    than the whole stamp.
+    """
+    strict = psf.withGSParams(_STRICT)
+    if isinstance(psf, galsim.Moffat):
+        reach = psf.scale_radius * _moffat_reach(psf.beta)
+        return PsfScales(psf.fwhm, min(reach, psf.trunc or reach, REACH_MAX_ARCSEC), float(strict.maxk))
+    seen = _largest_on_axes(psf, WIDTH_WAVENUMBER)
+    width = sqrt(-16.0 * log(2.0) * log(min(max(seen, TRANSFER_FLOOR), 1.0))) / WIDTH_WAVENUMBER
+    limit = float(strict.maxk)
+    if _largest_on_axes(psf, 1.5 * limit) > TRANSFER_FLOOR:
+        limit *= REPLICAS
+    return PsfScales(width, min(pi / strict.stepk, REACH_MAX_ARCSEC), limit)
+
+
+def _largest_on_axes(psf: Any, wavenumber: float) -> float:
+    """Return the larger transform over flux of a PSF at a wavenumber along x and along y."""
+    return float(max(abs(psf.kValue(wavenumber, 0.0)), abs(psf.kValue(0.0, wavenumber))) / abs(psf.flux))
+
+
+def transfers(psfs: Sequence[Any], *, cutoff: int, step: float) -> Transfers:
+    """Return the transforms of the PSFs of all bands for the wavenumbers of a frame.
 
     Parameters
     ----------
-    psf : galsim.GSObject
-        Any PSF; its flux is kept.
-    wavenumbers : ndarray, shape (c + 1,)
-        0, dk, ..., c dk [rad/arcsec].
+    psfs : sequence of galsim.GSObject
+        Any PSFs; their fluxes are kept.
+    cutoff : int
+        Highest wavenumber along an axis, in steps.
+    step : float
+        [rad/arcsec]
 
-    Returns
-    -------
-    ndarray
-        Real, shape (c + 1, c + 1), for a Gaussian or a Moffat of exponent 3.5 (even in both axes); else complex, shape
-        (2c + 1, c + 1), rows k_y = -c dk ... c dk, columns k_x = 0 ... c dk.
+    Notes
+    -----
+    Gaussian and Moffat of exponent 3.5 are given by one length, other profiles of circular symmetry by samples along the radius, all
+    else by a table of both axes, as GalSim draws it.
     """
-    if isinstance(psf, galsim.Gaussian):
-        axis = np.exp(-0.5 * (float(psf.sigma) * wavenumbers) ** 2)
-        return np.asarray(float(psf.flux) * np.outer(axis, axis))
-    if is_reference_moffat(psf):
-        return _moffat_transfer(wavenumbers * float(psf.scale_radius), float(psf.flux))
-    cut = len(wavenumbers) - 1
-    image = galsim.ImageCD(galsim.BoundsI(0, cut, -cut, cut))
-    psf.drawKImage(image=image, scale=float(wavenumbers[1]), recenter=False)
-    return cast(ComplexArray, np.array(image.array, dtype=np.complex128))
+    kinds, lengths = np.empty(len(psfs), np.int64), np.ones(len(psfs))
+    profiles, tables = _NO_PROFILES, _NO_TABLES
+    for band, psf in enumerate(psfs):
+        if isinstance(psf, galsim.Gaussian):
+            kinds[band], lengths[band] = GAUSSIAN, psf.sigma
+        elif is_reference_moffat(psf):
+            kinds[band], lengths[band] = MOFFAT, psf.scale_radius
+        elif psf.is_axisymmetric:
+            kinds[band] = RADIAL
+            n_samples = ceil(sqrt(2.0) * cutoff * RADIAL_SAMPLES) + 4
+            profiles = profiles if len(profiles) else np.zeros((len(psfs), n_samples), np.float32)
+            profiles[band, 1:] = _k_image(psf, galsim.BoundsI(0, n_samples - 2, 0, 0), step / RADIAL_SAMPLES)[0].real
+            profiles[band, 0] = profiles[band, 2]
+        else:
+            kinds[band] = TABLE
+            tables = tables if len(tables) else np.zeros((len(psfs), 2 * cutoff + 1, cutoff + 1), np.complex64)
+            tables[band] = _table(psf, cutoff, step)
+    fluxes = np.array([psf.flux if kind in (GAUSSIAN, MOFFAT) else 1.0 for kind, psf in zip(kinds, psfs, strict=True)])
+    return Transfers(kinds, lengths * step, fluxes, profiles, tables)
 
 
-@compiled
-def _moffat_transfer(x: FloatArray, flux: float) -> FloatArray:
-    """Return exp(-x) (1 + x + x^2/3), the transform of a Moffat profile of exponent 3.5, on the square of an axis of k alpha."""
-    n = len(x)
-    out = np.empty((n, n))
-    for i in range(n):
-        for j in range(n):
-            r = np.sqrt(x[i] * x[i] + x[j] * x[j])
-            out[i, j] = flux * exp_negative(r) * (1.0 + r + r * r * (1.0 / 3.0))
-    return out
+_NO_PROFILES = np.zeros((0, 0), np.float32)
+_NO_TABLES = np.zeros((0, 0, 0), np.complex64)
+
+
+@lru_cache(maxsize=64)
+def _table(psf: Any, cutoff: int, step: float) -> NDArray[np.complex64]:
+    """Return the transform on rows k_y = -cutoff ... cutoff and columns k_x = 0 ... cutoff; kept, because a host meets many sources."""
+    return _k_image(psf, galsim.BoundsI(0, cutoff, -cutoff, cutoff), step)
+
+
+def _k_image(psf: Any, bounds: Any, step: float) -> NDArray[np.complex64]:
+    """Return the transform of a PSF as GalSim draws it; given an image, not bounds, it does not move the centre."""
+    image = galsim.ImageCF(bounds)
+    psf.drawKImage(image=image, scale=step, recenter=False)
+    return cast(NDArray[np.complex64], image.array)

@@ -107,7 +107,7 @@ def sersic_surface_brightness(x: ArrayLike, y: ArrayLike, *, source: Source, flu
 
 
 @lru_cache(maxsize=256)
-def sersic_radius_over_reff(n_sersic: float, *, outside_frac: float) -> float:
+def sersic_radius_over_reff(n_sersic: float, outside_frac: float) -> float:
     """Return the circularised radius, in units of R_e, outside which the given fraction of the flux lies; 0 < outside_frac < 1."""
     b = sersic_b_n(n_sersic)
     return float((gammainccinv(2.0 * n_sersic, outside_frac) / b) ** n_sersic)

@@ -1,9 +1,12 @@
 """Lenses, sources and measures that the tests of the renderer share."""
 
+import json
+
 import numpy as np
 
 from halo_core.constants import PIXEL_SCALE_ARCSEC
 from halo_core.lensing import Lens, Source
+from tests.core.lensing.make_truth import TRUTH
 
 
 def make_lens(theta_e=1.1, q=0.7, phi=0.5, gamma1=0.02, gamma2=-0.03, x=0.07, y=-0.04):
@@ -34,3 +37,21 @@ def residual(got, want):
 def pixels(arcsec):
     """Arcsec in pixels."""
     return np.asarray(arcsec) / PIXEL_SCALE_ARCSEC
+
+
+def truth_cases():
+    """Cases of the converged truth and their images, shape (n_bands, size, size)."""
+    with np.load(TRUTH) as data:
+        return [(case, data[f"image_{i:02d}"].astype(float)) for i, case in enumerate(json.loads(str(data["cases_json"])))]
+
+
+def lens_of(case):
+    """The lens of a case of the truth."""
+    names = ("theta_e_arcsec", "lens_q", "lens_phi_rad", "gamma1", "gamma2", "lens_x_arcsec", "lens_y_arcsec")
+    return Lens(*(case[name] for name in names))
+
+
+def source_of(case):
+    """The source of a case of the truth."""
+    names = ("src_x_arcsec", "src_y_arcsec", "src_reff_arcsec", "src_q", "src_phi_rad", "src_n_sersic")
+    return Source(*(case[name] for name in names), tuple(case["src_flux_nmgy"]))

@@ -2,17 +2,23 @@
 
 import numba
 
-from halo_core.lensing.compiled import _fingerprint, compiled
+from halo_core.lensing.compiled import _cache_folder, _fingerprint, compiled
 
 
-def test_fingerprint_changes_with_any_source_and_with_nothing_else(tmp_path):
-    (tmp_path / "a.py").write_text("x = 1\n")
-    (tmp_path / "b.py").write_text("y = 1\n")
-    first = _fingerprint(tmp_path)
-    (tmp_path / "notes.txt").write_text("not a source")
-    assert _fingerprint(tmp_path) == first
-    (tmp_path / "b.py").write_text("y = 2\n")
-    assert _fingerprint(tmp_path) != first
+def test_fingerprint_changes_with_any_source_and_with_the_version(tmp_path):
+    one, two = tmp_path / "a.py", tmp_path / "b.py"
+    one.write_text("x = 1\n")
+    two.write_text("y = 1\n")
+    first = _fingerprint([one, two], "1.0")
+    assert _fingerprint([two, one], "1.0") == first
+    assert _fingerprint([one, two], "1.1") != first
+    two.write_text("y = 2\n")
+    assert _fingerprint([one, two], "1.0") != first
+
+
+def test_compiled_code_of_a_package_that_cannot_be_written_is_kept_at_home(tmp_path):
+    assert _cache_folder(tmp_path, tmp_path / "home") == tmp_path / "__pycache__"
+    assert _cache_folder(tmp_path / "not there", tmp_path / "home") == tmp_path / "home" / ".cache" / "dark_halo_scope"
 
 
 def test_compiling_leaves_the_settings_of_numba_as_they_were(monkeypatch, tmp_path):

@@ -18,6 +18,9 @@ GOLDEN_DEFLECTIONS = [
     (1.2, 0.9048, 0.2, -0.3, 1.7, -0.2137909505445515, 1.2001716392939117, 0.3306318373308801, 2.9521486926489673),
 ]
 
+# Golden areas inside the cut and the astroid caustic over pi theta_E^2, same source, for lenses without shear.
+GOLDEN_AREAS = {0.9: (0.998152, 0.001848), 0.8: (0.991749, 0.008251), 0.7: (0.979108, 0.020892), 0.5: (0.924196, 0.075804)}
+
 # Golden images, same source: lens (theta_E, q, phi, gamma1, gamma2), source, images (x, y, signed magnification).
 GOLDEN_IMAGES = [
     (
@@ -45,6 +48,16 @@ GOLDEN_IMAGES = [
             (-1.2521972363633413, -0.6392736953409638, -5.219821470391188),
         ],
     ),
+    (
+        (1.0, 0.999999999, 0.0, 0.05, 0.0),
+        (0.02, 0.01),
+        [
+            (-1.0239102712306105, 0.12427448900787262, 13.326905291810284),
+            (-0.22393052310657902, 0.9357527899746733, -11.344346578705014),
+            (1.070438372453848, 0.08425740289835065, 8.914541283068141),
+            (-0.18049231775876384, -0.9252370615666109, -8.892087464845103),
+        ],
+    ),
 ]
 
 
@@ -64,7 +77,10 @@ def _critical_curve(theta_e, q, phi, n=200_000):
     return 2.0 * at_one * np.cos(angle), 2.0 * at_one * np.sin(angle)
 
 
-@pytest.mark.parametrize(("theta_e", "q", "phi"), [(1.0, 1.0, 0.0), (1.3, 0.83, 0.4), (0.7, 0.5, 2.1), (2.0, 0.3, 1.0), (1.0, 0.11, 3.0)])
+RANDOM_LENSES = np.random.default_rng(8).uniform((0.2, 0.1, 0.0), (3.0, 1.0, np.pi), size=(20, 3))
+
+
+@pytest.mark.parametrize(("theta_e", "q", "phi"), [(1.0, 1.0, 0.0), (2.0, 0.3, 1.0), *RANDOM_LENSES])
 def test_theta_e_is_the_area_equivalent_radius_of_the_critical_curve(theta_e, q, phi):
     x, y = _critical_curve(theta_e, q, phi)
     assert _area(x, y) == pytest.approx(np.pi * theta_e**2, rel=1e-7)
@@ -91,13 +107,23 @@ def test_deflection_without_the_factor_sqrt_q_would_miss_the_critical_curve(q):
     assert np.all((1 - scaled * by_x[0]) * (1 - scaled * by_y[1]) - scaled**2 * by_x[1] * by_y[0] < -0.2)
 
 
-@pytest.mark.parametrize("q", [0.9, 0.7, 0.4])
-def test_cut_and_astroid_areas_add_up_to_pi_theta_e_squared(q):
+def _cut_and_astroid(theta_e, q, phi):
+    """Areas inside the cut, to which the lens itself is mapped, and inside the tangential caustic, over pi theta_E^2."""
     angle = np.linspace(0.0, 2.0 * np.pi, 200_000, endpoint=False)
-    cut_x, cut_y = sie_deflection(np.cos(angle), np.sin(angle), theta_e_arcsec=1.0, q=q, phi_rad=0.0)
-    x, y = _critical_curve(1.0, q, 0.0)
-    astroid = ray_shoot(x, y, lens=_lens(1.0, q))
-    assert abs(_area(cut_x, cut_y)) + abs(_area(*astroid)) == pytest.approx(np.pi, rel=1e-6)
+    cut = sie_deflection(np.cos(angle), np.sin(angle), theta_e_arcsec=theta_e, q=q, phi_rad=phi)
+    astroid = ray_shoot(*_critical_curve(theta_e, q, phi), lens=_lens(theta_e, q, phi))
+    return np.array([abs(_area(*cut)), abs(_area(*astroid))]) / (np.pi * theta_e**2)
+
+
+@pytest.mark.parametrize(("theta_e", "q", "phi"), RANDOM_LENSES)
+def test_cut_and_astroid_areas_add_up_to_pi_theta_e_squared(theta_e, q, phi):
+    """The integral of 1 - 2 kappa over the critical curve's inside, where a lens without shear has its area pi theta_E^2 once."""
+    assert _cut_and_astroid(theta_e, q, phi).sum() == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize(("q", "areas"), GOLDEN_AREAS.items())
+def test_cut_and_astroid_areas_match_golden_numbers(q, areas):
+    np.testing.assert_allclose(_cut_and_astroid(1.2, q, 0.4), areas, atol=1e-6)
 
 
 def test_isothermal_sphere_has_two_images_of_total_magnification_two_theta_e_over_beta():

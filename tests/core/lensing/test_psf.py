@@ -7,7 +7,8 @@ import pytest
 from halo_core.constants import PIXEL_SCALE_ARCSEC
 from halo_core.errors import ConventionError
 from halo_core.lensing import nea_arcsec2, profile_fwhm_arcsec, psf_from_size
-from halo_core.lensing.psf import OUTSIDE_FLUX, band_limit, reach_arcsec, transfer_function
+from halo_core.lensing.fourier import Frame, convolve
+from halo_core.lensing.psf import OUTSIDE_FLUX, REACH_MAX_ARCSEC, psf_scales, transfers
 
 
 @pytest.mark.parametrize("model", ["moffat", "gaussian"])
@@ -45,7 +46,7 @@ def test_unknown_model_is_refused():
 
 @pytest.mark.parametrize("psf", [galsim.Gaussian(fwhm=1.2), galsim.Moffat(beta=3.5, fwhm=1.0), galsim.Moffat(beta=2.5, fwhm=1.0)])
 def test_reach_leaves_the_stated_flux_outside(psf):
-    reach = reach_arcsec(psf)
+    reach = psf_scales(psf).reach_arcsec
     scale = reach / 400.0
     image = psf.drawImage(scale=scale, nx=1001, ny=1001, method="no_pixel").array.astype(float)
     y, x = np.indices(image.shape) - 500
@@ -53,24 +54,56 @@ def test_reach_leaves_the_stated_flux_outside(psf):
 
 
 def test_truncated_moffat_reaches_no_farther_than_its_edge():
-    assert reach_arcsec(galsim.Moffat(beta=3.5, fwhm=1.0, trunc=3.0)) == 3.0
+    assert psf_scales(galsim.Moffat(beta=3.5, fwhm=1.0, trunc=3.0)).reach_arcsec == 3.0
 
 
-@pytest.mark.parametrize("psf", [galsim.Gaussian(fwhm=1.2, flux=0.9), galsim.Moffat(beta=3.5, fwhm=1.0)])
-def test_closed_transform_equals_galsim(psf):
-    """GalSim draws k images through tables of its own accuracy, kvalue_accuracy = 1e-5."""
-    k = np.linspace(0.0, band_limit(psf), 33)
-    closed = transfer_function(psf, k)
-    general = transfer_function(psf.rotate(30 * galsim.degrees), k)
-    np.testing.assert_allclose(closed, general[32:].real, atol=2e-5)
-    assert closed[0, 0] == pytest.approx(psf.flux, rel=1e-14)
-    assert abs(closed[0, -1]) < 2e-5
+STEP, CUTOFF = 0.35, 40
 
 
-def test_general_transform_of_a_shifted_psf_has_its_phase():
-    k = np.linspace(0.0, 6.0, 17)
-    shifted = transfer_function(galsim.Gaussian(fwhm=1.1).shift(0.2, -0.3), k)
-    signed = np.concatenate([-k[:0:-1], k])
-    sigma = galsim.Gaussian(fwhm=1.1).sigma
-    want = np.exp(-0.5 * sigma**2 * (k**2 + signed[:, None] ** 2) - 1j * (0.2 * k - 0.3 * signed[:, None]))
-    np.testing.assert_allclose(shifted, want, atol=2e-6)
+def _transform(psf):
+    """The transform the compiled loops multiply by: that of a delta function at the stamp's first pixel, read off its frequencies."""
+    size = 2 * CUTOFF + 2
+    period_step = 2 * np.pi / (size * PIXEL_SCALE_ARCSEC)
+    assert period_step == pytest.approx(STEP, rel=0.2)
+    frame = Frame(size, size, 1, 1, CUTOFF, True)
+    cell = np.full((1, 1), PIXEL_SCALE_ARCSEC**-2, np.float32)
+    middle = size // 2
+    image = convolve(cell, 0, 0, frame, transfers([psf], cutoff=CUTOFF, step=period_step), np.ones(1))[0]
+    k = np.fft.fftfreq(size, 1.0 / size) * period_step
+    phase = np.exp(1j * middle * PIXEL_SCALE_ARCSEC * (k[:, None] + k[None, : middle + 1]))
+    return k, np.fft.rfft2(image) * phase
+
+
+@pytest.mark.parametrize(
+    "psf",
+    [
+        galsim.Gaussian(fwhm=1.2, flux=0.9),
+        galsim.Moffat(beta=3.5, fwhm=1.0),
+        galsim.Moffat(beta=2.5, fwhm=1.0),
+        galsim.Kolmogorov(fwhm=1.1, flux=2.0),
+        galsim.Gaussian(fwhm=1.1).shift(0.2, -0.3),
+        galsim.Moffat(beta=3.5, fwhm=1.0).shear(g1=0.2, g2=0.1),
+    ],
+)
+def test_stamp_of_a_point_has_the_transform_galsim_states(psf):
+    """Closed forms, radial samples and tables alike; the cell is the pixel, so that neither is left in the result."""
+    k, got = _transform(psf)
+    want = np.array([[psf.kValue(kx, ky) for kx in np.abs(k[: got.shape[1]])] for ky in k])
+    inside = (np.abs(np.round(k / k[1])) <= CUTOFF)[:, None] & (np.arange(got.shape[1]) <= CUTOFF)[None, :]
+    np.testing.assert_allclose(got[inside], want[inside], atol=2e-5 * psf.flux)
+
+
+def test_far_wings_do_not_ask_for_a_frame_of_any_size():
+    assert psf_scales(galsim.Airy(lam_over_diam=0.7)).reach_arcsec == REACH_MAX_ARCSEC
+
+
+@pytest.mark.parametrize("fwhm", [0.6, 0.9, 1.2])
+@pytest.mark.parametrize("profile", [galsim.Gaussian, lambda fwhm: galsim.Moffat(beta=3.5, fwhm=fwhm), galsim.Kolmogorov])
+def test_width_of_any_psf_is_near_its_fwhm_where_it_decides_the_cells(profile, fwhm):
+    assert psf_scales(profile(fwhm=fwhm).shear(g1=1e-6)).width_arcsec == pytest.approx(fwhm, rel=0.15)
+
+
+def test_a_drawn_psf_is_followed_beyond_the_band_of_its_pixels():
+    """The interpolant of an image has replicas beyond pi over its pixel, which GalSim's maxk does not tell."""
+    drawn = galsim.Moffat(beta=3.5, fwhm=0.7).drawImage(nx=63, ny=63, scale=PIXEL_SCALE_ARCSEC, method="no_pixel")
+    assert psf_scales(galsim.InterpolatedImage(drawn)).band_limit == pytest.approx(5.0 * np.pi / PIXEL_SCALE_ARCSEC, rel=0.01)

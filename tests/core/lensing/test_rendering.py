@@ -178,3 +178,22 @@ def test_arguments_out_of_range_are_refused(bad):
     psfs = values.pop("psfs")
     with pytest.raises(ValueError, match=r"PSFs|size_pix|effort|renderer"):
         render(make_lens(), make_source(), psfs, **values)
+
+
+@pytest.mark.parametrize(
+    ("lens", "source"),
+    [({}, {"reff": 1e-4}), ({"x": 2e3}, {}), ({"theta_e": 1e9}, {}), ({}, {"y": -1e30}), ({"q": 1e-3}, {}), ({}, {"q": 1e-9})],
+)
+def test_what_single_precision_cannot_place_is_refused(lens, source):
+    with pytest.raises(ValueError, match=r"below|exceeds"):
+        render(make_lens(**lens), make_source(**source), [MOFFAT], size_pix=64)
+
+
+@pytest.mark.parametrize("reff", [5e-4, 1e3])
+@pytest.mark.parametrize("q", [0.01, 1.0])
+@pytest.mark.parametrize("n", [0.2, 8.0])
+@pytest.mark.parametrize("place", [0.0, -1e3])
+def test_every_source_that_is_not_refused_has_finite_light(place, n, q, reff):
+    arc = render(make_lens(q=q, theta_e=3.0), make_source(x=place, reff=reff, q=q, n=n), [MOFFAT], size_pix=64)
+    assert np.all(np.isfinite(arc.image))
+    assert np.isfinite(arc.magnification)
