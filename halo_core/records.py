@@ -165,6 +165,8 @@ RESULTS = pa.schema(
         *_per_band("psf_fwhm_used", _F, "[arcsec] Gaussian-equivalent psfsize that was used", unit="_arcsec", null=True),
         *_per_band("psf_fwhm_model", _F, "[arcsec] FWHM of the profile itself", unit="_arcsec", null=True),
         *_per_band("psf_source", _I, "0 psfsize map at the host, 1 brick value", null=True),
+        *_per_band("flux_frac_good", _F, "share of the lensed flux that falls on good pixels of the stamp", null=True),
+        *_per_band("electrons_per_nmgy", _F, "[electrons/nmgy] gain of the shot noise; NULL without noise", null=True),
     ]
 )
 """One row per task: what was painted and measured, or why not."""
@@ -215,7 +217,7 @@ def hosts_schema(size_pix: int) -> pa.Schema:
 
 
 def arcs_schema(size_pix: int) -> pa.Schema:
-    """Return the columns of stored arcs: noiseless lensed light at the largest stamp size, each injection once."""
+    """Return the columns of stored arcs: noiseless lensed light at the largest stamp size, each injection once, and its shot noise."""
     pixels = pa.list_(pa.float32(), size_pix * size_pix)
     return pa.schema(
         [
@@ -225,7 +227,9 @@ def arcs_schema(size_pix: int) -> pa.Schema:
             _field("lens_x_pix", _F, "[pix] lens in the stored stamp, 0-based"),
             _field("lens_y_pix", _F, "[pix] lens in the stored stamp, 0-based"),
             _field("magnification", _F, "lensed over unlensed flux, image plane, before PSF and crop"),
-            *_per_band("arc", pixels, "[nmgy per pixel] row-major", null=True),
+            *_per_band("arc", pixels, "[nmgy per pixel] noiseless; row-major", null=True),
+            *_per_band("electrons_per_nmgy", _F, "[electrons/nmgy] gain of the shot noise; NULL without noise", null=True),
+            *_per_band("noise", pixels, "[nmgy per pixel] shot noise of the arc; row-major; NULL without noise", null=True),
         ]
     )
 

@@ -1,6 +1,7 @@
-"""Stamps for people and detectors: the injected image, the host, the arc, its inverse variance, mask and truth, by task.
+"""Stamps for people and detectors: the injected image, the host, the arc, its shot noise, inverse variance, mask and truth, by task.
 
-Host and arc are stored once at the largest size; a stamp of any smaller size is their exact crop, and injected = host + arc.
+Host and arc are stored once at the largest size; a stamp of any smaller size is their exact crop, and injected = host + arc, plus the
+arc's shot noise in a campaign that has it. The arc itself is always noiseless.
 
 >>> from halo_core.stamps import read_stamps
 >>> for stamp in read_stamps(block_folder, tasks):          # tasks: rows of the manifest, any configured size
@@ -36,13 +37,15 @@ class Stamp:
     bands : tuple of str
         Bands of the first axis.
     injected : ndarray, shape (n_bands, size, size), float32
-        host + arc [nmgy per pixel].
+        host + arc + noise [nmgy per pixel].
     host : ndarray, shape (n_bands, size, size), float32
         Survey pixels [nmgy per pixel].
     arc : ndarray, shape (n_bands, size, size), float32
         Noiseless arc; 0 for a control [nmgy per pixel].
+    noise : ndarray, shape (n_bands, size, size), float32
+        Shot noise of the arc; 0 for a control and in a campaign without noise [nmgy per pixel].
     invvar : ndarray, shape (n_bands, size, size), float32
-        Inverse variance [nmgy^-2].
+        Inverse variance of the injected image, the arc's shot noise included where it has some [nmgy^-2].
     maskbits : ndarray, shape (size, size), int32
         Survey mask bits, with OUTSIDE_MASK_BIT outside the file.
     truth : mapping
@@ -53,6 +56,7 @@ class Stamp:
     injected: NDArray[np.float32]
     host: NDArray[np.float32]
     arc: NDArray[np.float32]
+    noise: NDArray[np.float32]
     invvar: NDArray[np.float32]
     maskbits: NDArray[np.int32]
     truth: Mapping[str, Any]
@@ -93,22 +97,40 @@ def _stamp(row: Mapping[str, Any], hosts: Mapping[str, tuple[pa.Table, int]], ar
         raise SurveyDataError(
             f"task {row['task_id']}: its host or arc is not stored, it was not evaluated; see its flags in injection_results"
         )
-    host = np.stack([_pixels(hosts[row["host_id"]], f"image_{band}", size) for band in bands])
-    if row["is_control"]:
-        arc = np.zeros_like(host)
-        injected = host.copy()
-    else:
-        arc = np.stack([_pixels(arcs[row["physical_id"]], f"arc_{band}", size) for band in bands])
+    host, invvar = (np.stack([_pixels(hosts[row["host_id"]], f"{kind}_{band}", size) for band in bands]) for kind in ("image", "invvar"))
+    arc, noise = np.zeros_like(host), np.zeros_like(host)
+    injected = host.copy()
+    if not row["is_control"]:
+        table, i = arcs[row["physical_id"]]
+        arc = np.stack([_pixels((table, i), f"arc_{band}", size) for band in bands])
         injected = host + arc
+        for place, band in enumerate(bands):
+            gain = table[f"electrons_per_nmgy_{band}"][i].as_py()
+            if gain is not None:
+                noise[place] = _pixels((table, i), f"noise_{band}", size)
+                injected[place] += noise[place]
+                invvar[place] = with_shot_noise(invvar[place], arc[place], electrons_per_nmgy=gain)
     return Stamp(
         bands=bands,
         injected=injected,
         host=host,
         arc=arc,
-        invvar=np.stack([_pixels(hosts[row["host_id"]], f"invvar_{band}", size) for band in bands]),
+        noise=noise,
+        invvar=invvar,
         maskbits=_pixels(hosts[row["host_id"]], "maskbits", size),
         truth=row,
     )
+
+
+def with_shot_noise(invvar: NDArray[np.float32], arc: NDArray[np.float32], *, electrons_per_nmgy: float) -> NDArray[np.float32]:
+    """Return the inverse variance of host and noisy arc, 1 / (1 / invvar + arc / gain) where both are positive [nmgy^-2].
+
+    Equal to the bit to what `halo_core.lensing.shot_noise` gives, kept in float32; that needs the physics, this needs the file alone.
+    """
+    weight, light = invvar.astype(np.float64), arc.astype(np.float64)
+    noisy = (light > 0.0) & (weight > 0.0)
+    weight[noisy] = 1.0 / (1.0 / weight[noisy] + light[noisy] / electrons_per_nmgy)
+    return weight.astype(np.float32)
 
 
 def _pixels(place: tuple[pa.Table, int], column: str, size_pix: int) -> NDArray[Any]:
@@ -133,6 +155,7 @@ def write_npz(stamp: Stamp, path: Path) -> None:
         injected=stamp.injected,
         host=stamp.host,
         arc=stamp.arc,
+        noise=stamp.noise,
         invvar=stamp.invvar,
         maskbits=stamp.maskbits,
         **arrays,
@@ -146,8 +169,8 @@ def write_fits(stamp: Stamp, path: Path) -> None:
     for name, value in stamp.truth.items():
         if value is not None:
             primary.header[f"HIERARCH {name}"] = value
-    images = {"INJECTED": stamp.injected, "HOST": stamp.host, "ARC": stamp.arc, "INVVAR": stamp.invvar, "MASKBITS": stamp.maskbits}
-    units = {"INJECTED": "nanomaggy", "HOST": "nanomaggy", "ARC": "nanomaggy", "INVVAR": "1/nanomaggy^2"}
+    images = {name.upper(): getattr(stamp, name) for name in ("injected", "host", "arc", "noise", "invvar", "maskbits")}
+    units = {**dict.fromkeys(("INJECTED", "HOST", "ARC", "NOISE"), "nanomaggy"), "INVVAR": "1/nanomaggy^2"}
     hdus = [primary]
     for name, image in images.items():
         hdu = fits.ImageHDU(image, name=name)

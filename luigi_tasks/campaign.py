@@ -17,7 +17,15 @@ from halo_core.stages.parent_config import EXTERNAL, ParentConfig
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.survey import regions
 from luigi_tasks.objects import FolderObjects, open_objects
-from luigi_tasks.parameters import EdgesParameter, NamesParameter, NumbersParameter, SizesParameter, campaign_parameter, configured
+from luigi_tasks.parameters import (
+    EdgesParameter,
+    NamesParameter,
+    NumbersParameter,
+    SizesParameter,
+    SwitchParameter,
+    campaign_parameter,
+    configured,
+)
 from luigi_tasks.places import SurveyPlace, grid_folder, survey_place
 
 SELECTION = "selection"
@@ -78,6 +86,7 @@ class CampaignTask(luigi.Task):
     psf_model = campaign_parameter(luigi.ChoiceParameter, "psf_model", "Profile of the PSF.", choices=["moffat", "gaussian"])
     renderer = campaign_parameter(luigi.ChoiceParameter, "renderer", "Rendering engine.", choices=["adaptive", "galsim"])
     effort = campaign_parameter(luigi.FloatParameter, "effort", "Error control of the renderer, 1 for the documented accuracy.")
+    shot_noise = campaign_parameter(SwitchParameter, "shot_noise", "Poisson noise of the arc's own photons: true or false.")
 
     snr_peak_pixel_min = campaign_parameter(luigi.FloatParameter, "snr_peak_pixel_min", "proxy_reference: least peak-pixel S/N in r.")
     resolution_min = campaign_parameter(luigi.FloatParameter, "resolution_min", "proxy_reference: least theta_e / psf_fwhm in r.")
@@ -163,7 +172,12 @@ class CampaignTask(luigi.Task):
     def injection_config(self) -> InjectionConfig:
         """Return what decides the pixels."""
         return InjectionConfig(
-            psf_model=self.psf_model, renderer=self.renderer, effort=self.effort, store_size_pix=max(self.stamp_sizes), bands=self.bands
+            psf_model=self.psf_model,
+            renderer=self.renderer,
+            effort=self.effort,
+            store_size_pix=max(self.stamp_sizes),
+            bands=self.bands,
+            shot_noise=self.shot_noise,
         )
 
     def summary_config(self) -> SummaryConfig:

@@ -14,6 +14,7 @@ from halo_core.records import Finding
 from halo_core.stages.files import read_table
 from halo_core.stages.planning import PlanRow
 from halo_core.stages.validation_campaign import check_campaign
+from halo_core.stages.validation_convergence import render_at_double_effort
 from halo_core.stages.validation_injection import SampledStamp, check_injection, sample_of
 from halo_core.stages.validation_manifest import ManifestEvidence, check_manifest
 from halo_core.stages.validation_parent import check_parent
@@ -141,7 +142,7 @@ def _sample(task: IdentifiedTask, tasks: pa.Table, results: pa.Table) -> list[Sa
 
 
 def _beside_survey(task: IdentifiedTask, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
-    """Return a stamp with its place by the full WCS and the survey's pixels read anew."""
+    """Return a stamp with its place by the full WCS, the survey's pixels read anew and its arc at twice the effort."""
     pixels: list[NDArray[np.float32]] = []
     x_pix = y_pix = float("nan")
     for band in stamp.bands:
@@ -154,4 +155,5 @@ def _beside_survey(task: IdentifiedTask, stamp: Stamp, result: dict[str, Any]) -
             x_pix, y_pix = (float(v) for v in plane.wcs.all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0))
             y0, x0, size = result["stamp_y0_pix"], result["stamp_x0_pix"], stamp.truth["stamp_size"]
             pixels.append(plane.read()[y0 : y0 + size, x0 : x0 + size].astype(np.float32))
-    return SampledStamp(stamp, result, x_pix, y_pix, np.stack(pixels))
+    converged = render_at_double_effort(stamp, result, task.injection_config())
+    return SampledStamp(stamp, result, x_pix, y_pix, np.stack(pixels), converged)

@@ -1,5 +1,6 @@
 """Injection: hosts cut, arcs painted, metrics measured, one result per task; one Luigi task per block."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import luigi
@@ -52,9 +53,8 @@ class InjectBlock(BlockTask):
         results = []
         with StampWriter(files[HOSTS_FILE], hosts_schema(size)) as hosts, StampWriter(files[ARCS_FILE], arcs_schema(size)) as arcs:
             for brickname in dict.fromkeys(tasks["brickname"].to_pylist()):
-                made = self._inject_brick(plan, planes, tasks, brickname)
+                made = self._inject_brick(plan, planes, tasks, brickname, write_arcs=arcs.write)
                 hosts.write(made.hosts)
-                arcs.write(made.arcs)
                 results.append(made.results)
                 progress.step(made.results.num_rows)
             counts = {"n_hosts": hosts.n_rows, "n_arcs": arcs.n_rows, "n_tasks": tasks.num_rows}
@@ -66,10 +66,12 @@ class InjectBlock(BlockTask):
         content = {"stage": self.word, "digest": self.digest, "block": self.block, "counts": counts, "planes_sha256": used}
         self.output().commit(content, records)
 
-    def _inject_brick(self, plan: BlockPlan, planes: pa.Table, tasks: pa.Table, brickname: str) -> BrickInjection:
-        """Return what one brick's tasks become."""
+    def _inject_brick(
+        self, plan: BlockPlan, planes: pa.Table, tasks: pa.Table, brickname: str, *, write_arcs: Callable[[pa.Table], None]
+    ) -> BrickInjection:
+        """Return what one brick's tasks become, its arcs written as they are painted."""
         mine = tasks.filter(pc.equal(tasks["brickname"], brickname))
-        return inject_brick(mine, brick_planes(planes, brickname, self.objects.root), plan.injection)
+        return inject_brick(mine, brick_planes(planes, brickname, self.objects.root), plan.injection, write_arcs=write_arcs)
 
 
 class InjectAll(BlockStage):

@@ -90,3 +90,21 @@ class EdgesParameter(luigi.Parameter):
     def normalize(self, x: Any) -> tuple[float, ...]:
         """Accept any sequence of numbers."""
         return self.parse(x) if isinstance(x, str) else tuple(float(edge) for edge in x)
+
+
+class SwitchParameter(luigi.Parameter):
+    """true or false; unlike Luigi's own it has no default, so that a configuration must say which."""
+
+    def parse(self, x: str) -> bool:
+        """Read ``true`` or ``false``."""
+        if x not in ("true", "false"):
+            raise ConfigurationError(f"switch {x!r}: true or false is expected")
+        return x == "true"
+
+    def serialize(self, x: bool) -> str:
+        """Write ``true`` or ``false``."""
+        return "true" if x else "false"
+
+    def normalize(self, x: Any) -> bool:
+        """Accept a truth value or text."""
+        return self.parse(x) if isinstance(x, str) else bool(x)

@@ -1,7 +1,8 @@
 """The same light drawn by GalSim: an independent way through convolution, cell and pixel, for tests and for PSFs of any kind.
 
-GalSim interpolates the cell means as one image; the box of the cell is taken out by deconvolution. A PSF that is an image is cut at
-GalSim's own largest wavenumber, pi over its pixel, which at a FWHM of 0.6 arcsec leaves 1.4 % of the peak; the own product follows it farther.
+GalSim interpolates the cell means as one image; the box of the cell is taken out by deconvolution. A PSF that is an image is cut
+at GalSim's own largest wavenumber, pi over its pixel, which at a FWHM of 0.6 arcsec leaves 1.4 % of the peak; the own product
+follows it farther.
 """
 
 from typing import Any

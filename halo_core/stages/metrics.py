@@ -1,18 +1,16 @@
 """Metrics of one view: what a stamp of one size and bandset shows of its arc, on the pixels that are good."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halo_core.constants import OUTSIDE_MASK_BIT
 from halo_core.errors import ConventionError
 from halo_core.flags import Flag, for_band
-from halo_core.lensing import snr_aperture, snr_matched, snr_peak_pixel
+from halo_core.lensing import Weights, snr_of_pixels, weights_of
 from halo_core.stages.hosts import PSF_FROM_BRICK, Host
 from halo_core.survey.coadds import crop_start
-from halo_core.survey.maskbits import good_pixels, wise_pixels
 
 Metrics = dict[str, float | int | None]
 
@@ -25,10 +23,9 @@ def crop(stamp: NDArray[Any], size_pix: int) -> NDArray[Any]:
 
 def good_in_view(host: Host, band: str, size_pix: int) -> NDArray[np.bool_]:
     """Return the good pixels of one band of a view; the host's planes of that band and its mask must be there."""
-    if host.maskbits is None or host.bits is None:
+    if host.on_wise_mask is None:
         raise ConventionError(f"host {host.host_id}: good pixels asked for without a maskbits plane; the host's flags say it is lost")
-    mask, invvar = crop(host.maskbits, size_pix), crop(host.invvar[band], size_pix)
-    return np.asarray(good_pixels(mask, invvar, band, host.bits) & ((mask & OUTSIDE_MASK_BIT) == 0))
+    return crop(host.good[band], size_pix)
 
 
 def judge_view(host: Host, bands: Sequence[str], size_pix: int) -> Flag:
@@ -42,9 +39,9 @@ def judge_view(host: Host, bands: Sequence[str], size_pix: int) -> Flag:
             flags |= for_band("PSF_UNUSABLE", band)
         elif host.psf_source[band] == PSF_FROM_BRICK:
             flags |= Flag.PSF_FROM_BRICK
-    if host.maskbits is None or host.bits is None:
+    if host.on_wise_mask is None:
         return flags
-    if np.any(wise_pixels(crop(host.maskbits, size_pix), host.bits)):
+    if np.any(crop(host.on_wise_mask, size_pix)):
         flags |= Flag.ON_WISE_MASK
     for band in bands:
         if band in host.image and band in host.invvar:
@@ -69,18 +66,32 @@ def _judge_band(host: Host, band: str, size_pix: int) -> Flag:
 def mask_metrics(host: Host, bands: Sequence[str], size_pix: int) -> Metrics:
     """Return the masked shares of an evaluated view."""
     bad = {band: float(np.mean(~good_in_view(host, band, size_pix))) for band in bands}
-    if host.maskbits is None or host.bits is None:
+    if host.on_wise_mask is None:
         raise ConventionError(f"host {host.host_id}: masked shares asked for without a maskbits plane")
     return {
         "bad_pixel_frac": bad.get("r"),
         "bad_pixel_frac_g": bad.get("g"),
         "bad_pixel_frac_z": bad.get("z"),
-        "wise_brightmask_frac": float(np.mean(wise_pixels(crop(host.maskbits, size_pix), host.bits))),
+        "wise_brightmask_frac": float(np.mean(crop(host.on_wise_mask, size_pix))),
     }
 
 
+class GoodPixels(NamedTuple):
+    """The good pixels of one band of a view, for every arc that is measured there: indices in the flattened view, and their weights."""
+
+    places: NDArray[np.intp]
+    weights: Weights
+
+
+def good_pixels_of(host: Host, band: str, size_pix: int, invvar: NDArray[np.float32]) -> GoodPixels:
+    """Return the good pixels of one band of a view, weighed by an inverse variance of the stored size: the host's, or that with noise."""
+    places = np.flatnonzero(good_in_view(host, band, size_pix))
+    weight = crop(invvar, size_pix).reshape(-1)[places].astype(np.float64)
+    return GoodPixels(places, weights_of(weight))
+
+
 def arc_metrics(
-    arc: Mapping[str, NDArray[np.float32]], host: Host, bands: Sequence[str], *, size_pix: int, lensed_flux_nmgy: Mapping[str, float]
+    arc: Mapping[str, NDArray[np.float32]], good: Mapping[str, GoodPixels], *, size_pix: int, lensed_flux_nmgy: Mapping[str, float]
 ) -> Metrics:
     """Return flux and signal-to-noise of an evaluated view's arc.
 
@@ -88,28 +99,26 @@ def arc_metrics(
     ----------
     arc : mapping of str to ndarray, shape (size, size)
         Noiseless arc by band at the stored size, as stored (float32), so that the stored arc gives the recorded numbers.
-    host : Host
-        Gives invvar and mask.
-    bands : sequence of str
-        Bands of the view.
+    good : mapping of str to GoodPixels
+        Good pixels of the view, for each of its bands; at least one pixel.
     size_pix : int
         Side of the view [pix].
     lensed_flux_nmgy : mapping of str to float
-        Magnification times unlensed flux, for the share that falls inside.
+        Magnification times unlensed flux, for the shares that fall inside and on good pixels.
     """
     metrics: Metrics = {}
     square_sum = 0.0
-    for band in bands:
-        light = crop(arc[band], size_pix).astype(np.float64)
-        invvar = crop(host.invvar[band], size_pix).astype(np.float64)
-        good = good_in_view(host, band, size_pix)
-        total = float(light.sum())
-        matched = float(snr_matched(light, invvar, good))
-        square_sum += matched * matched
+    for band, pixels in good.items():
+        stamp = crop(arc[band], size_pix).astype(np.float64)
+        light = stamp.reshape(-1)[pixels.places]
+        snr = snr_of_pixels(light, pixels.weights)
+        total = float(stamp.sum())
+        square_sum += snr.matched * snr.matched
         metrics[f"total_injected_flux_{band}_nmgy"] = total
         metrics[f"flux_frac_inside_{band}"] = total / lensed_flux_nmgy[band]
-        metrics[f"snr_matched_{band}"] = matched
-        metrics[f"snr_peak_pixel_{band}"] = float(snr_peak_pixel(light, invvar, good))
-        metrics[f"snr_aperture_{band}"] = float(snr_aperture(light, invvar, good))
+        metrics[f"flux_frac_good_{band}"] = float(light.sum()) / lensed_flux_nmgy[band]
+        metrics[f"snr_matched_{band}"] = snr.matched
+        metrics[f"snr_peak_pixel_{band}"] = snr.peak_pixel
+        metrics[f"snr_aperture_{band}"] = snr.aperture
     metrics["snr_matched_all"] = float(np.sqrt(square_sum))
     return metrics

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from halo_core.errors import StageValidationError
 from halo_core.records import Finding
 
-SCIENCE_VERSION = 1
+SCIENCE_VERSION = 2
 
 
 def expect(stage: str, check: str, *, is_ok: bool, observed: object, expected: object, sentence: str) -> Finding:

@@ -1,7 +1,7 @@
 """Checks of cache and injection: accounting, ranges, and on a sample of stored stamps the laws a referee would ask for.
 
 The sample is held against independent references: astropy's full WCS for positions, uniform supersampled ray-shooting for
-magnification and centroid, the survey's own file for the pixels of the host.
+magnification and centroid, the renderer at twice the effort for its pixels, the survey's own file for those of the host.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ from halo_core.lensing import ray_shoot, sersic_surface_brightness
 from halo_core.records import Finding
 from halo_core.stages.injection import lens_and_source
 from halo_core.stages.validation import advise, expect
+from halo_core.stages.validation_convergence import convergence_excess
 from halo_core.stamps import Stamp
 from halo_core.survey.layout import planes_for
 
@@ -48,6 +49,8 @@ class SampledStamp:
         Host in the file by astropy's full WCS, 0-based [pix].
     survey_pixels : ndarray, shape (n_bands, size, size)
         The same stamp read from the survey's planes.
+    converged_arc : ndarray, shape (n_bands, size, size)
+        The arc at twice the effort, by `validation_convergence.render_at_double_effort`.
     """
 
     stamp: Stamp
@@ -55,6 +58,7 @@ class SampledStamp:
     sky_x_pix: float
     sky_y_pix: float
     survey_pixels: NDArray[np.float32]
+    converged_arc: NDArray[np.float64]
 
 
 def check_injection(tasks: pa.Table, results: pa.Table, planes: pa.Table, sample: Sequence[SampledStamp]) -> list[Finding]:
@@ -74,6 +78,7 @@ def check_injection(tasks: pa.Table, results: pa.Table, planes: pa.Table, sample
         _every_loss_has_a_reason,
         _flags_agree_with_words,
         _metrics_are_measured,
+        _gain_is_recorded,
         _controls_have_no_lens_metrics,
         _magnification_is_no_loss,
         _flux_is_magnification_times_unlensed,
@@ -140,7 +145,8 @@ def _metrics_are_measured(both: dict[str, NDArray[Any]]) -> Finding:
     """No metric of an evaluated injection is NULL or NaN in a band of its bandset."""
     bad = np.zeros(both["flags"].shape, dtype=np.bool_)
     injected = both["metrics_ok"] & ~both["is_control"]
-    stems = ["snr_matched_{}", "snr_peak_pixel_{}", "snr_aperture_{}", "total_injected_flux_{}_nmgy", "flux_frac_inside_{}"]
+    stems = [f"{stem}_{{}}" for stem in ("snr_matched", "snr_peak_pixel", "snr_aperture", "flux_frac_inside", "flux_frac_good")]
+    stems.append("total_injected_flux_{}_nmgy")
     for band in BANDS:
         has_band = np.array([band in bandset for bandset in both["bandset"]])
         for stem in stems:
@@ -151,6 +157,15 @@ def _metrics_are_measured(both: dict[str, NDArray[Any]]) -> Finding:
     for name in ("bad_pixel_frac", "wise_brightmask_frac"):
         bad |= both["metrics_ok"] & ~np.isfinite(both[name])
     return _count("evaluated_is_measured", bad, "Evaluated rows with a metric that is NULL or not finite.")
+
+
+def _gain_is_recorded(both: dict[str, NDArray[Any]]) -> Finding:
+    """With shot noise every evaluated injection has its gain in each of its bands, without it none has."""
+    injected = both["metrics_ok"] & ~both["is_control"]
+    known = np.array([np.isfinite(both[f"electrons_per_nmgy_{band}"]) for band in BANDS])
+    asked = np.array([[band in bandset for bandset in both["bandset"]] for band in BANDS]) & injected
+    bad = (known != asked).any(axis=0) if known.any() else np.zeros_like(injected)
+    return _count("gain_is_recorded", bad, "Rows with a gain and no noise, or without one in a campaign that draws shot noise.")
 
 
 def _controls_have_no_lens_metrics(both: dict[str, NDArray[Any]]) -> Finding:
@@ -274,7 +289,7 @@ def _sample_checks(sample: Sequence[SampledStamp], *, n_injections: int) -> list
             "injected_is_host_plus_arc",
             _worst([_sum_difference(item) for item in sample]),
             0.0,
-            "Largest difference of injected from host + arc [nmgy].",
+            "Largest difference of injected from host + arc + noise [nmgy].",
         ),
         (
             "lens_on_the_host",
@@ -283,6 +298,13 @@ def _sample_checks(sample: Sequence[SampledStamp], *, n_injections: int) -> list
             "Largest distance of a lens from its host on the sky [pix].",
         ),
         ("arc_where_theory_says", centroid, POSITION_TOLERANCE_PIX, "Largest distance of an arc's centroid from ray-shooting [pix]."),
+        (
+            "renders_converged",
+            _worst([convergence_excess(item.stamp, item.converged_arc) for item in sample]),
+            1.0,
+            "Largest error of a stored arc against twice the effort, over the accuracy promised (flux 1e-3, residual 5e-3 of the peak; "
+            "1e-2 and 2e-2 for n_sersic > 1).",
+        ),
         ("magnification_of_theory", magnification, THEORY_TOLERANCE, "Largest relative difference of a magnification from ray-shooting."),
     ]
     return [
@@ -309,8 +331,8 @@ def _host_difference(item: SampledStamp) -> float:
 
 
 def _sum_difference(item: SampledStamp) -> float:
-    """Return the largest difference of injected from host + arc."""
-    return _difference(item.stamp.injected, item.stamp.host + item.stamp.arc)
+    """Return the largest difference of injected from host + arc + noise."""
+    return _difference(item.stamp.injected, item.stamp.host + item.stamp.arc + item.stamp.noise)
 
 
 def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

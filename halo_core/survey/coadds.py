@@ -23,6 +23,29 @@ __all__ = ["CoaddPlane", "crop_start", "open_plane", "sky_to_pixel", "stamp_corn
 Pixels = NDArray[np.generic]
 
 
+class _ReadOnlyHeader(fits.Header):  # type: ignore[misc]
+    """A header that looks each card up once: for every section astropy asks for some 75 cards, which took longer than decoding tiles."""
+
+    def __init__(self, cards: fits.Header) -> None:
+        super().__init__(cards)
+        self._names = {card.keyword for card in cards.cards}
+        self._values: dict[str, Any] = {}
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the value of a card."""
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        if key not in self._names:
+            raise KeyError(f"the header has no card {key}")
+        if key not in self._values:
+            self._values[key] = super().__getitem__(key)
+        return self._values[key]
+
+    def __contains__(self, key: Any) -> bool:
+        """Return whether there is a card of this name."""
+        return key in self._names
+
+
 class CoaddPlane:
     """One open plane of a brick; use it as a context manager.
 
@@ -39,13 +62,15 @@ class CoaddPlane:
     """
 
     def __init__(self, hdus: fits.HDUList, *, path: Path, plane: str) -> None:
-        if len(hdus) < 2 or len(hdus[1].shape) != 2:
+        image = _image(hdus[1]) if len(hdus) > 1 else None
+        if image is None or len(image.shape) != 2:
             raise SurveyDataError(f"{path}: plane {plane} has no two-dimensional image in HDU 1")
         self._hdus = hdus
+        self._image = image
         self._pixels: Pixels | None = None
         self.plane = plane
-        self.header: fits.Header = hdus[1].header
-        self.shape: tuple[int, int] = (int(hdus[1].shape[0]), int(hdus[1].shape[1]))
+        self.header: fits.Header = image.header
+        self.shape: tuple[int, int] = (int(image.shape[0]), int(image.shape[1]))
         self.wcs = tan_wcs(self.header, self.shape, where=f"{path}, plane {plane}")
 
     def __enter__(self) -> Self:
@@ -59,7 +84,7 @@ class CoaddPlane:
     def read(self) -> Pixels:
         """Return the whole plane, shape (ny, nx), in native byte order; kept, so that later cutouts are slices of it."""
         if self._pixels is None:
-            self._pixels = _native(self._hdus[1].data)
+            self._pixels = _native(self._image.data)
         return self._pixels
 
     def cutout(self, x0: int, y0: int, size: int, fill: float) -> tuple[Pixels, NDArray[np.bool_]]:
@@ -108,7 +133,7 @@ class CoaddPlane:
         """Return a rectangle inside the file."""
         if self._pixels is not None:
             return self._pixels[rows, cols]
-        return _native(self._hdus[1].section[rows, cols])
+        return _native(self._image.section[rows, cols])
 
     def _dtype(self) -> np.dtype[Any]:
         """Return the type of the plane's pixels without decoding more than one of them."""
@@ -133,10 +158,19 @@ def open_plane(path: Path | str, plane: str) -> CoaddPlane:
         There is no such file, or it is not FITS.
     """
     with ExitStack() as stack:
-        hdus = stack.enter_context(fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True))
+        hdus = stack.enter_context(fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True, disable_image_compression=True))
         plane_file = CoaddPlane(hdus, path=Path(path), plane=plane)
         stack.pop_all()
         return plane_file
+
+
+def _image(hdu: Any) -> Any:
+    """Return the image of an HDU that was opened without decompression, as `fits.open` makes it but with a header that is quick to read."""
+    if not (isinstance(hdu, fits.BinTableHDU) and fits.CompImageHDU.match_header(hdu.header)):
+        return hdu
+    image = fits.CompImageHDU(bintable=hdu)
+    hdu.header = _ReadOnlyHeader(hdu.header)
+    return image
 
 
 def stamp_corner(position_pix: float, size: int) -> int:

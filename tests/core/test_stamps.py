@@ -15,7 +15,7 @@ from halo_core.stamps import Stamp, read_stamps, write_fits, write_npz
 from halo_core.survey.mock import MockSurvey
 from tests.core.stages.injection_scenes import CONFIG, TinyRun, by, store, stored, tiny_run
 
-ARRAYS = ("injected", "host", "arc", "invvar", "maskbits")
+ARRAYS = ("injected", "host", "arc", "noise", "invvar", "maskbits")
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_injected_is_host_plus_arc_and_a_control_is_its_host_bit_for_bit(run: Ti
     for stamp in read_stamps(folder, evaluated(run)):
         assert stamp.injected.dtype == np.float32
         assert np.array_equal(stamp.injected, stamp.host + stamp.arc)
+        assert not stamp.noise.any()
         if stamp.truth["is_control"]:
             assert not stamp.arc.any()
             assert stamp.injected.tobytes() == stamp.host.tobytes()

@@ -14,9 +14,9 @@ from tests.fixtures.campaigns import BEFORE_PIXELS, Place, part_of
 from tests.fixtures.commands import lay_out, luigi_words, run_command
 
 
-def with_wrong_magnifications(tasks: pa.Table, *args: Any) -> BrickInjection:
+def with_wrong_magnifications(tasks: pa.Table, *args: Any, **named: Any) -> BrickInjection:
     """Inject a brick, and record twice the magnification in every result."""
-    made = inject_brick(tasks, *args)
+    made = inject_brick(tasks, *args, **named)
     place = made.results.column_names.index("magnification")
     field = made.results.schema.field(place)
     doubled = pa.array([None if value is None else 2 * value for value in made.results["magnification"].to_pylist()], type=pa.float64())

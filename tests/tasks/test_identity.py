@@ -22,6 +22,7 @@ OTHER_GRID = (ROOT / "tests/data/grids/grid_tiny.toml").read_text().replace("the
         ({"min_n": 3}, "summary"),
         ({"psf_model": "gaussian"}, "injection"),
         ({"effort": 2.0}, "injection"),
+        ({"shot_noise": "true"}, "injection"),
         ({"sampling_seed": 14}, "manifest"),
         ({"replicates": 2}, "manifest"),
         ({"block_max_bricks": 3}, "manifest"),

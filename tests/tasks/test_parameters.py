@@ -8,7 +8,7 @@ import pytest
 
 from halo_core.errors import ConfigurationError
 from luigi_tasks.objects import FolderObjects
-from luigi_tasks.parameters import EdgesParameter, NamesParameter, NumbersParameter, SizesParameter
+from luigi_tasks.parameters import EdgesParameter, NamesParameter, NumbersParameter, SizesParameter, SwitchParameter
 from luigi_tasks.places import MOCK, survey_place
 from luigi_tasks.progress import Progress, describe, duration
 from tests.fixtures.campaigns import Place
@@ -19,6 +19,7 @@ CASES = [
     (NumbersParameter, "train:0.7, val:0.15", (("train", 0.7), ("val", 0.15)), "train:0.7,val:0.15"),
     (EdgesParameter, "0.4,0.60,1", (0.4, 0.6, 1.0), "0.4,0.6,1.0"),
 ]
+SWITCHES = [("true", True), ("false", False)]
 
 
 @pytest.mark.parametrize(("kind", "text", "value", "written"), CASES)
@@ -37,11 +38,22 @@ def test_a_parameter_reads_what_it_writes(kind: type[luigi.Parameter], text: str
         (NumbersParameter, "train=0.7", "such as train:0.70"),
         (NumbersParameter, "train:much", "such as train:0.70"),
         (EdgesParameter, "0.4;0.6", "edges '0.4;0.6'.*such as 0.4,0.6"),
+        (SwitchParameter, "on", "switch 'on': true or false"),
+        (SwitchParameter, "", "switch '': true or false"),
     ],
 )
 def test_a_text_that_cannot_be_read_is_an_error_with_an_example(kind: type[luigi.Parameter], text: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         kind().parse(text)
+
+
+@pytest.mark.parametrize(("text", "value"), SWITCHES)
+def test_a_switch_reads_what_it_writes_and_has_no_default(text: str, value: bool) -> None:
+    parameter = SwitchParameter()
+    assert parameter.parse(text) is parameter.normalize(text) is parameter.normalize(value) is value
+    assert parameter.serialize(value) == text
+    with pytest.raises(luigi.parameter.MissingParameterException):
+        parameter.task_value("AnyTask", "any_switch")
 
 
 def test_a_task_s_parameters_survive_the_way_through_text(place: Place) -> None:

@@ -20,6 +20,7 @@ from halo_core.stages.hosts import BrickPlanes
 from halo_core.stages.injection import BrickInjection, InjectionConfig, inject_brick
 from halo_core.stages.manifest import ManifestBuild, build_manifest
 from halo_core.stages.parent import select_parents
+from halo_core.stages.validation_convergence import render_at_double_effort
 from halo_core.stages.validation_injection import SampledStamp, sample_of
 from halo_core.stamps import ARCS_FILE, HOSTS_FILE, Stamp, read_stamps
 from halo_core.survey.catalogs import read_bricks, read_sweeps
@@ -27,7 +28,7 @@ from halo_core.survey.layout import BRICKS_KEY, SWEEP_FOLDER, plane_key
 from tests.fixtures.parents import parent_config, small_config
 
 GRIDS = {"grid_tiny": load_grid("grid_tiny", Path(__file__).parents[2] / "data" / "grids")}
-CONFIG = InjectionConfig(psf_model="moffat", renderer="adaptive", effort=1.0, store_size_pix=64, bands=("g", "r", "z"))
+CONFIG = InjectionConfig(psf_model="moffat", renderer="adaptive", effort=1.0, store_size_pix=64, bands=("g", "r", "z"), shot_noise=False)
 CAMPAIGN: dict[str, object] = {
     "tiers": ("debug", "train"),
     "splits": ("train",),
@@ -142,11 +143,11 @@ def sample_stamps(run: TinyRun, folder: Path) -> list[SampledStamp]:
 
 
 def _beside_survey(root: Path, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
-    """Return a stamp with the survey's pixels, read without any code of the project."""
+    """Return a stamp with the survey's pixels, read without any code of the project, and its arc at twice the effort."""
     x0, y0, size = result["stamp_x0_pix"], result["stamp_y0_pix"], stamp.truth["stamp_size"]
     pixels = []
     for band in stamp.bands:
         with fits.open(root / plane_key(stamp.truth["brickname"], f"image-{band}")) as hdus:
             pixels.append(hdus[1].data[y0 : y0 + size, x0 : x0 + size].astype(np.float32))
             x, y = WCS(hdus[1].header).all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0)
-    return SampledStamp(stamp, result, float(x), float(y), np.stack(pixels))
+    return SampledStamp(stamp, result, float(x), float(y), np.stack(pixels), render_at_double_effort(stamp, result, CONFIG))

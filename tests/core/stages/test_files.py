@@ -15,7 +15,7 @@ SCHEMA = arcs_schema(SIZE)
 
 
 def arcs(first: int, n_rows: int) -> pa.Table:
-    """Return arcs whose pixels are their own numbers; every fifth z is lost."""
+    """Return arcs without noise whose pixels are their own numbers; every fifth z is lost."""
     flat = np.arange(first, first + n_rows, dtype=np.float32).repeat(SIZE * SIZE)
     stamps = pa.FixedSizeListArray.from_arrays(pa.array(flat), SIZE * SIZE)
     lost = pa.array([i % 5 == 0 for i in range(n_rows)], type=pa.bool_())
@@ -28,7 +28,8 @@ def arcs(first: int, n_rows: int) -> pa.Table:
         "arc_r": stamps,
         "arc_z": pa.FixedSizeListArray.from_arrays(pa.array(flat), SIZE * SIZE, mask=lost),
     }
-    return pa.Table.from_arrays([pa.array(columns[f.name], type=f.type) for f in SCHEMA], schema=SCHEMA)
+    without = [None] * n_rows
+    return pa.Table.from_arrays([pa.array(columns.get(f.name, without), type=f.type) for f in SCHEMA], schema=SCHEMA)
 
 
 def write(path: Path, parts: list[pa.Table]) -> int:

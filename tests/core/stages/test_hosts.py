@@ -132,6 +132,23 @@ def test_whole_planes_and_sections_give_the_same_bytes(tiny_survey: Tiny, brick:
             assert one.invvar[band].tobytes() == other.invvar[band].tobytes()
 
 
+@pytest.mark.parametrize(
+    ("shape", "n_hosts", "is_whole"), [((3600, 3600), 259, False), ((3600, 3600), 260, True), ((224, 224), 1, False), ((224, 224), 2, True)]
+)
+def test_a_plane_is_read_whole_from_one_host_per_five_tiles_on(shape: tuple[int, int], n_hosts: int, is_whole: bool) -> None:
+    assert hosts_module._read_whole(shape, n_hosts) == is_whole
+
+
+def test_each_plane_is_opened_once_and_closed_before_the_next(tiny_survey: Tiny, brick: MockBrick, monkeypatch: pytest.MonkeyPatch) -> None:
+    planes, events = planes_of(tiny_survey[1], brick.brickname), list[str]()
+    asked, leave = targets(planes, INNER + EDGES), CoaddPlane.__exit__
+    monkeypatch.setattr(hosts_module, "open_plane", lambda path, name: events.append(name) or open_plane(path, name))
+    monkeypatch.setattr(CoaddPlane, "__exit__", lambda self, *given: events.append("closed") or leave(self, *given))
+    cut_hosts(asked, planes, bands=BANDS, size_pix=64)
+    assert sorted(events[::2]) == sorted(planes.paths)
+    assert events[1::2] == ["closed"] * len(planes.paths)
+
+
 def with_psf_map(tiny: Tiny, brick: MockBrick, folder: Path, value: float) -> BrickPlanes:
     """Return a brick's planes with another r PSF map: one value everywhere."""
     path = folder / plane_key(brick.brickname, "psfsize-r")

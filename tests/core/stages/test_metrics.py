@@ -12,7 +12,7 @@ from halo_core.errors import ConventionError
 from halo_core.flags import LOSSES, Flag, for_band
 from halo_core.lensing import snr_aperture, snr_matched, snr_peak_pixel
 from halo_core.stages.hosts import Host
-from halo_core.stages.metrics import arc_metrics, crop, good_in_view, judge_view, mask_metrics
+from halo_core.stages.metrics import arc_metrics, crop, good_in_view, good_pixels_of, judge_view, mask_metrics
 from halo_core.survey.maskbits import DR10_BITS, MaskBits, good_pixels
 from halo_core.survey.mock import MockSurvey
 from tests.core.stages.injection_scenes import TinyRun, by, stored, tiny_run
@@ -156,9 +156,11 @@ def test_snr_of_a_known_arc() -> None:
     for band, flux in zip(BANDS, (1.0, 2.0, 3.0), strict=True):
         arc[band][16, 14:18] = flux
     host = with_bit(made_host(), "SATUR_Z", (16, 14))
-    found = arc_metrics(arc, host, BANDS, size_pix=INNER, lensed_flux_nmgy={"g": 4.0, "r": 16.0, "z": 12.0})
+    good = {band: good_pixels_of(host, band, INNER, host.invvar[band]) for band in BANDS}
+    found = arc_metrics(arc, good, size_pix=INNER, lensed_flux_nmgy={"g": 4.0, "r": 16.0, "z": 12.0})
     assert found["total_injected_flux_r_nmgy"] == 8.0
     assert [found[f"flux_frac_inside_{band}"] for band in BANDS] == [1.0, 0.5, 1.0]
+    assert [found[f"flux_frac_good_{band}"] for band in BANDS] == [1.0, 0.5, 0.75]
     # weight 4: one sigma is 0.5 nmgy; four pixels, three of them good in z
     assert [found[f"snr_matched_{band}"] for band in BANDS] == pytest.approx([4.0, 8.0, 6.0 * np.sqrt(3.0)])
     assert [found[f"snr_peak_pixel_{band}"] for band in BANDS] == pytest.approx([2.0, 4.0, 6.0])
@@ -182,5 +184,7 @@ def test_metrics_of_a_run_come_again_from_its_stored_stamps(tiny_survey: tuple[M
             assert result[f"snr_peak_pixel_{band}"] == snr_peak_pixel(light, invvar, good)
             assert result[f"snr_aperture_{band}"] == snr_aperture(light, invvar, good)
             assert result[f"total_injected_flux_{band}_nmgy"] == light.sum()
+            lensed = result["magnification"] * task[f"src_flux_{band}_nmgy"]
+            assert result[f"flux_frac_good_{band}"] == light[good].sum() / lensed
         n_checked += 1
     assert n_checked > 10

@@ -25,6 +25,7 @@ CHECKS = {
     "losses_have_reasons",
     "evaluated_means_no_loss",
     "evaluated_is_measured",
+    "gain_is_recorded",
     "controls_are_bare",
     "magnification_at_least_one",
     "flux_is_accounted",
@@ -40,6 +41,7 @@ CHECKS = {
     "injected_is_host_plus_arc",
     "lens_on_the_host",
     "arc_where_theory_says",
+    "renders_converged",
     "magnification_of_theory",
 }
 
@@ -121,6 +123,11 @@ def twice(like: pa.Table) -> pa.Table:
     return table(like, [*like.to_pylist(), like.to_pylist()[0]])
 
 
+def with_gains(like: pa.Table) -> pa.Table:
+    """Return the results of a campaign with shot noise."""
+    return changed(like, evaluated, every=True, **{f"electrons_per_nmgy_{band}": 5e3 for band in "grz"})
+
+
 BROKEN_RESULTS: list[tuple[str, Callable[[pa.Table], pa.Table]]] = [
     ("results_are_the_manifest", lambda t: t.slice(1)),
     ("results_are_the_manifest", twice),
@@ -131,9 +138,13 @@ BROKEN_RESULTS: list[tuple[str, Callable[[pa.Table], pa.Table]]] = [
     ("evaluated_is_measured", lambda t: changed(t, evaluated, snr_matched_z=None)),
     ("evaluated_is_measured", lambda t: changed(t, evaluated, snr_peak_pixel_g=None)),
     ("evaluated_is_measured", lambda t: changed(t, evaluated, snr_matched_all=float("inf"))),
+    ("evaluated_is_measured", lambda t: changed(t, evaluated, flux_frac_good_r=None)),
     ("evaluated_is_measured", lambda t: changed(t, evaluated, magnification=None)),
     ("evaluated_is_measured", lambda t: changed(t, a_control, bad_pixel_frac=None)),
     ("evaluated_is_measured", lambda t: changed(t, a_control, psf_fwhm_used_g_arcsec=None)),
+    ("gain_is_recorded", lambda t: changed(t, evaluated, electrons_per_nmgy_g=5e3)),
+    ("gain_is_recorded", lambda t: changed(with_gains(t), evaluated, electrons_per_nmgy_z=None)),
+    ("gain_is_recorded", lambda t: changed(with_gains(t), a_control, electrons_per_nmgy_r=5e3)),
     ("controls_are_bare", lambda t: changed(t, a_control, snr_matched_r=0.0)),
     ("controls_are_bare", lambda t: changed(t, a_control, magnification=1.0)),
     ("controls_are_bare", lambda t: changed(t, a_control, flags=0)),
@@ -199,6 +210,15 @@ def with_nan(image: np.ndarray) -> np.ndarray:
     return broken
 
 
+def with_dent(arc: np.ndarray) -> np.ndarray:
+    """Return an arc with two pixels off by 1 % of the peak, its flux unchanged."""
+    broken = arc.copy()
+    peak = np.unravel_index(arc[1].argmax(), arc[1].shape)
+    broken[1][peak] *= np.float32(0.99)
+    broken[1, 0, 0] += np.float32(0.01) * arc[1].max()
+    return broken
+
+
 BROKEN_STAMPS: list[tuple[str, Callable[[SampledStamp], SampledStamp]]] = [
     ("host_is_the_survey", lambda s: replace(s, survey_pixels=np.roll(s.survey_pixels, 1, axis=2))),
     ("host_is_the_survey", lambda s: replace(s, survey_pixels=s.survey_pixels * np.float32(1.0 + 1e-6))),
@@ -210,6 +230,10 @@ BROKEN_STAMPS: list[tuple[str, Callable[[SampledStamp], SampledStamp]]] = [
     ("arc_where_theory_says", lambda s: with_stamp(s, arc=np.roll(s.stamp.arc, 1, axis=1))),
     ("arc_where_theory_says", lambda s: with_stamp(s, arc=s.stamp.arc[:, :, ::-1])),
     ("arc_where_theory_says", lambda s: with_stamp(s, arc=np.full_like(s.stamp.arc, np.nan))),
+    ("renders_converged", lambda s: with_stamp(s, arc=s.stamp.arc * np.float32(1.002))),
+    ("renders_converged", lambda s: with_stamp(s, arc=with_dent(s.stamp.arc))),
+    ("renders_converged", lambda s: with_stamp(s, arc=with_nan(s.stamp.arc))),
+    ("renders_converged", lambda s: replace(s, converged_arc=s.converged_arc[:, ::-1])),
     ("magnification_of_theory", lambda s: with_magnification(s, 1.02)),
     ("magnification_of_theory", lambda s: with_magnification(s, float("nan"))),
 ]
@@ -223,6 +247,10 @@ def test_one_broken_stamp_of_the_sample_is_caught(
     broken = list(sample)
     broken[place] = breaks(sample[place])
     assert check in failed(check_injection(run.tasks, run.results, run.planes, broken))
+
+
+def test_gains_of_every_injection_in_a_campaign_with_noise_are_sound(run: TinyRun) -> None:
+    assert "gain_is_recorded" not in failed(check_injection(run.tasks, with_gains(run.results), run.planes, []))
 
 
 def test_a_sample_with_fewer_stamps_than_asked_for_is_caught(run: TinyRun, sample: list[SampledStamp]) -> None:

@@ -28,6 +28,23 @@ def test_a_section_is_the_slice_of_the_whole_plane_bit_for_bit(tiny_survey: tupl
         assert np.array_equal(opened.cutout(93, 77, 64, 0)[0], whole[77:141, 93:157])
 
 
+@pytest.mark.parametrize("plane", ["image-r", "maskbits"])
+def test_the_header_is_that_of_the_file(tiny_survey: tuple[MockSurvey, Path], brick: MockBrick, plane: str) -> None:
+    path = tiny_survey[1] / plane_key(brick.brickname, plane)
+    with fits.open(path) as hdus, open_plane(path, plane) as opened:
+        opened.cutout(10, 10, 20, 0)
+        assert opened.header.tostring() == hdus[1].header.tostring()
+        assert opened.shape == hdus[1].shape
+
+
+def test_an_image_that_is_not_compressed_is_read_alike(image_r: Path, tmp_path: Path) -> None:
+    with fits.open(image_r) as hdus:
+        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(hdus[1].data, hdus[1].header)]).writeto(tmp_path / "plain.fits")
+    with open_plane(image_r, "image-r") as packed, open_plane(tmp_path / "plain.fits", "image-r") as plain:
+        assert np.array_equal(plain.cutout(30, 40, 64, 0)[0], packed.cutout(30, 40, 64, 0)[0])
+        assert np.array_equal(plain.read(), packed.read())
+
+
 @pytest.mark.parametrize(("x0", "y0"), [(-20, 50), (200, 50), (50, -63), (50, 223), (-10, -10), (190, 200)])
 def test_pixels_beyond_the_file_are_filled_and_marked(image_r: Path, x0: int, y0: int) -> None:
     with open_plane(image_r, "image-r") as opened:
