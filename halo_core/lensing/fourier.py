@@ -22,7 +22,7 @@ ComplexArray = NDArray[np.complex64]
 TABLE, RADIAL, GAUSSIAN, MOFFAT = 0, 1, 2, 3
 """How the transform of a PSF is given: on the frame's frequencies, along the radius, or as the closed form of a profile of one length."""
 
-RADIAL_SAMPLES = 4
+RADIAL_SAMPLES = 2
 """Samples of a radial transform per step of the frame's frequencies."""
 
 
@@ -36,7 +36,7 @@ class Transfers(NamedTuple):
     fluxes: NDArray[np.float64]
     """Flux of the closed forms, 1 for the others, shape (n_bands,)."""
     profiles: FloatArray
-    """Of kind RADIAL: values at -1, 0, 1, ... samples of 1 / 4 step, shape (n_bands, n_samples), or empty if there are none."""
+    """Of kind RADIAL: values at -1, 0, 1, ... samples of half a step, shape (n_bands, n_samples), or empty if there are none."""
     tables: ComplexArray
     """Of kind TABLE: rows k_y = -cutoff ... cutoff, columns k_x = 0 ... cutoff, shape (n_bands, 2 cutoff + 1, cutoff + 1), or empty."""
 

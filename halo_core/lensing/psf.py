@@ -132,14 +132,16 @@ def _scales_by_galsim(psf: Any) -> PsfScales:
     seen = _largest_on_axes(psf, WIDTH_WAVENUMBER)
     width = sqrt(-16.0 * log(2.0) * log(min(max(seen, TRANSFER_FLOOR), 1.0))) / WIDTH_WAVENUMBER
     limit = float(strict.maxk)
-    if _largest_on_axes(psf, 1.5 * limit) > TRANSFER_FLOOR:
+    if not psf.is_axisymmetric and _largest_on_axes(psf, 1.5 * limit) > TRANSFER_FLOOR:
         limit *= REPLICAS
     return PsfScales(width, min(pi / strict.stepk, REACH_MAX_ARCSEC), limit)
 
 
 def _largest_on_axes(psf: Any, wavenumber: float) -> float:
     """Return the larger transform over flux of a PSF at a wavenumber along x and along y."""
-    return float(max(abs(psf.kValue(wavenumber, 0.0)), abs(psf.kValue(0.0, wavenumber))) / abs(psf.flux))
+    along_x = abs(psf.kValue(wavenumber, 0.0))
+    largest = along_x if psf.is_axisymmetric else max(along_x, abs(psf.kValue(0.0, wavenumber)))
+    return float(largest / abs(psf.flux))
 
 
 def transfers(psfs: Sequence[Any], *, cutoff: int, step: float) -> Transfers:
