@@ -6,8 +6,9 @@ same area has a narrower core than its psfsize. Coadd PSFs already hold the pixe
 1983, PASP 95, 163 (noise-equivalent area); Trujillo et al. 2001, MNRAS 328, 977 (Moffat).
 """
 
+import weakref
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil, log, pi, sqrt
 from typing import Any, Literal, NamedTuple, cast
 
@@ -101,7 +102,20 @@ def psf_scales(psf: Any) -> PsfScales:
         return PsfScales(psf.fwhm, psf.sigma * _GAUSSIAN_REACH, _GAUSSIAN_LIMIT / psf.sigma)
     if is_reference_moffat(psf):
         return PsfScales(psf.fwhm, psf.scale_radius * _MOFFAT_REACH, MOFFAT_FLOOR_X / psf.scale_radius)
-    return _scales_by_galsim(psf)
+    known = _scales.get(id(psf))
+    if known is None or known[0]() is not psf:
+        known = weakref.ref(psf, partial(_forget, id(psf))), _scales_by_galsim(psf)
+        _scales[id(psf)] = known
+    return known[1]
+
+
+_scales: dict[int, tuple[weakref.ref[Any], PsfScales]] = {}
+"""Scales of the PSFs that are alive, by identity: to hash one takes GalSim longer than to trace a stamp's light."""
+
+
+def _forget(key: int, _gone: weakref.ref[Any]) -> None:
+    """Drop the scales of a PSF that is no more."""
+    _scales.pop(key, None)
 
 
 _GAUSSIAN_REACH, _GAUSSIAN_LIMIT = sqrt(-2.0 * log(OUTSIDE_FLUX)), sqrt(-2.0 * log(TRANSFER_FLOOR))
@@ -118,7 +132,6 @@ _MOFFAT_REACH = _moffat_reach(MOFFAT_BETA)
 _STRICT = galsim.GSParams(folding_threshold=OUTSIDE_FLUX, maxk_threshold=TRANSFER_FLOOR, maximum_fft_size=16384)
 
 
-@lru_cache(maxsize=64)
 def _scales_by_galsim(psf: Any) -> PsfScales:
     """Return the scales of any PSF.
 
