@@ -1,6 +1,7 @@
 # make run        the demo campaign from nothing to a report (Python 3.11-3.13, git, make)
 # make test       the whole test suite
 # make check      format, lint, types, import contracts
+# make benchmark  this engine beside other codes, into docs/engine.md (idle machine; BENCH_PYTHON: one that has caustics as well)
 # make real-field SURVEY=DIR    a real field in survey layout, with DIR/parents.csv
 
 SHELL := /bin/bash
@@ -8,11 +9,12 @@ PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+BENCH_PYTHON ?= $(BIN)/python
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: run real-field test check format lock clean
+.PHONY: run real-field test check benchmark format lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/halo state upgrade
@@ -35,6 +37,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --config-file setup.cfg
 	$(BIN)/lint-imports --config setup.cfg
+
+benchmark: $(VENV)/installed-dev
+	$(BENCH_PYTHON) -m benchmarks.rendering --write docs
+	$(BENCH_PYTHON) -m benchmarks.engine_figures docs
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

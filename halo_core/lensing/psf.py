@@ -142,19 +142,12 @@ def _scales_by_galsim(psf: Any) -> PsfScales:
     if isinstance(psf, galsim.Moffat):
         reach = psf.scale_radius * _moffat_reach(psf.beta)
         return PsfScales(psf.fwhm, min(reach, psf.trunc or reach, REACH_MAX_ARCSEC), float(strict.maxk))
-    seen = _largest_on_axes(psf, WIDTH_WAVENUMBER)
-    width = sqrt(-16.0 * log(2.0) * log(min(max(seen, TRANSFER_FLOOR), 1.0))) / WIDTH_WAVENUMBER
-    limit = float(strict.maxk)
-    if not psf.is_axisymmetric and _largest_on_axes(psf, 1.5 * limit) > TRANSFER_FLOOR:
+    limit, at = float(strict.maxk), WIDTH_WAVENUMBER
+    seen = np.abs(_k_image(psf, galsim.BoundsI(0, 3, 0, 3), at)) / abs(psf.flux)
+    width = sqrt(-16.0 * log(2.0) * log(min(max(seen[0, 1], seen[1, 0], TRANSFER_FLOOR), 1.0))) / at
+    if any(max(seen[0, i], seen[i, 0]) > TRANSFER_FLOOR for i in (2, 3) if i * at > limit):
         limit *= REPLICAS
     return PsfScales(width, min(pi / strict.stepk, REACH_MAX_ARCSEC), limit)
-
-
-def _largest_on_axes(psf: Any, wavenumber: float) -> float:
-    """Return the larger transform over flux of a PSF at a wavenumber along x and along y."""
-    along_x = abs(psf.kValue(wavenumber, 0.0))
-    largest = along_x if psf.is_axisymmetric else max(along_x, abs(psf.kValue(0.0, wavenumber)))
-    return float(largest / abs(psf.flux))
 
 
 def transfers(psfs: Sequence[Any], *, cutoff: int, step: float) -> Transfers:
