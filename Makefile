@@ -2,6 +2,9 @@
 # make test       the whole test suite
 # make check      format, lint, types, import contracts
 # make benchmark  this engine beside other codes, into docs/engine.md (idle machine; BENCH_PYTHON: one that has caustics as well)
+# make scheduler  the central scheduler of a group, on the loopback (docs/scheduler.md)
+# make team-demo  the demo campaign as a group runs it: Postgres, an S3 server, luigid and two workers, started and stopped here
+# make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)
 # make real-field SURVEY=DIR    a real field in survey layout, with DIR/parents.csv
 
 SHELL := /bin/bash
@@ -9,6 +12,9 @@ PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+PORT ?= 8082
+KILLS ?= 100
+TEAM := halo_data/team_demo
 BENCH_PYTHON ?= $(BIN)/python
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -28,6 +34,18 @@ real-field: $(VENV)/installed
 	@LUIGI_CONFIG_PATH=campaigns/real_field.cfg $(BIN)/luigi --module luigi_tasks RunCampaign --local-scheduler --workers $(WORKERS) \
 	    --survey-root "$(SURVEY)" --parent "$(SURVEY)/parents.csv" --splits train --on-shortage reduce
 	@LUIGI_CONFIG_PATH=campaigns/real_field.cfg $(BIN)/halo status real_field
+
+scheduler: $(VENV)/installed
+	@test -n "$$HALO_HISTORY_URL" || { echo "HALO_HISTORY_URL is not set: name a Postgres database for the history of tasks, without a password; see docs/scheduler.md"; exit 2; }
+	@mkdir -p halo_data
+	@echo "http://127.0.0.1:$(PORT)/static/visualiser/index.html"
+	@LUIGI_CONFIG_PATH=scheduler.cfg $(BIN)/halo supervise --service -- $(BIN)/luigid --address 127.0.0.1 --port $(PORT)
+
+team-demo: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.crash.team_demo $(TEAM) --workers $(WORKERS)
+
+crash-test: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.crash.long_run halo_data/crash_test --report docs/crash_report.md --kills $(KILLS)
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest

@@ -33,5 +33,9 @@ class StoreError(HaloError):
     """The state database is unreachable, not migrated, or holds something else than expected."""
 
 
+class LeaseLostError(StoreError):
+    """The lease on a block ended before the work did: another worker has the block."""
+
+
 class ObjectStoreError(HaloError):
     """An object store is unreachable, not writable, or returned something else than was put."""

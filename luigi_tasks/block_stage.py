@@ -1,20 +1,23 @@
-"""Stages whose work is done by blocks: all block tasks yielded in one list, then one commit mark that names every block's objects."""
+"""Stages of block tasks: those still to do yielded in one list, then one commit mark that names every block's objects."""
 
+import hashlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from functools import cached_property
 
 import luigi
 
+from halo_core.errors import ObjectStoreError
 from halo_core.store import blocks as block_rows
 from halo_core.store import stages
 from halo_core.store.schema import require_head
-from halo_core.store.sessions import begin
-from luigi_tasks.blocks import BlockPlan
+from halo_core.store.sessions import begin, read
+from luigi_tasks.blocks import PLAN, BlockPlan
 from luigi_tasks.manifest import BuildManifest
-from luigi_tasks.objects import ObjectRecord, sha256_of
+from luigi_tasks.objects import ObjectRecord
+from luigi_tasks.progress import link
 from luigi_tasks.stage import Built, StageTask
-from luigi_tasks.targets import BLOCKS_FILE, BlockTarget, StageTarget
+from luigi_tasks.targets import BLOCK_MARK, BLOCKS_FILE, StageTarget, block_prefix, committed_marks, stage_prefix
 from luigi_tasks.validation import ValidateStage
 
 
@@ -24,15 +27,19 @@ class BlockStage(StageTask):
     words: tuple[str, ...]
 
     def requires(self) -> list[luigi.Task]:
-        """A manifest that passed its checks."""
-        return [self.clone(BuildManifest), self.clone(ValidateStage, stage="manifest")]
+        """A manifest that passed its checks; once the blocks are planned those still to do too, so that every worker may take some.
+
+        Luigi gives tasks that were yielded to the worker that yielded them and to assistants only.
+        """
+        return [self.clone(BuildManifest), self.clone(ValidateStage, stage="manifest"), *map(self.block_task, self._planned_undone)]
 
     @abstractmethod
     def block_task(self, block: int) -> luigi.Task:
         """Return the task of one block."""
 
     def run(self) -> Iterator[list[luigi.Task]]:  # type: ignore[override]
-        """Store the plan, yield every block, then commit and say so in the state. Runs again from the top after the yield."""
+        """Store the plan, yield the blocks to do, then commit and say so in the state. Runs again from the top after the yield."""
+        link(self, self.objects.uri(self.output().prefix))
         require_head(self.state_url)
         blocks = self.table_of("manifest", BLOCKS_FILE)
         plans = [block_rows.BlockPlan(**row) for row in blocks.to_pylist()]
@@ -43,7 +50,7 @@ class BlockStage(StageTask):
                 block_rows.plan_blocks(connection, self.digest_of(word), plans)
         for word in self.words:
             plan.put(self.objects, word, self.digest_of(word))
-        yield [self.block_task(block) for block in blocks["block"].to_pylist()]
+        yield [self.block_task(block) for block in self._undone(blocks["block"].to_pylist())]
         for word in self.words:
             self._close(word, blocks["block"].to_pylist())
 
@@ -61,6 +68,24 @@ class BlockStage(StageTask):
         """Name every block's objects."""
         return self._blocks_built(self.word, self.table_of("manifest", BLOCKS_FILE)["block"].to_pylist())
 
+    @cached_property
+    def _planned_undone(self) -> list[int]:
+        """Blocks that another run has planned and nobody has finished; asked once, for Luigi wants the requirements again and again."""
+        digest = self.digest_of(self.word)
+        if self.objects.size(f"{stage_prefix(self.word, digest)}/{PLAN}") is None:
+            return []
+        with read(self.state_url) as connection:
+            planned = [plan.block for plan in block_rows.planned_blocks(connection, digest)]
+        return self._undone(planned)
+
+    def _undone(self, blocks: list[int]) -> list[int]:
+        """Return the blocks that lack a whole commit or their rows, by one listing and one query."""
+        digest = self.digest_of(self.word)
+        with read(self.state_url) as connection:
+            done = block_rows.finished_blocks(connection, digest) & set(blocks)
+        done &= committed_marks(self.objects, self.word, digest, done).keys()
+        return [block for block in blocks if block not in done]
+
     def _close(self, word: str, blocks: list[int]) -> None:
         """Commit a stage whose blocks are all done, unless it is committed."""
         target = StageTarget(self.objects, word, self.digest_of(word), self.state_url)
@@ -73,14 +98,17 @@ class BlockStage(StageTask):
 
     def _blocks_built(self, word: str, blocks: list[int]) -> Built:
         """Return the objects of every block, marks included, and the sums of what the blocks counted."""
-        built = Built(counts={"n_blocks": len(blocks)})
+        built, digest = Built(counts={"n_blocks": len(blocks)}), self.digest_of(word)
+        marks = committed_marks(self.objects, word, digest, blocks)
         for block in blocks:
-            target = BlockTarget(self.objects, word, self.digest_of(word), block, self.state_url)
-            mark: Mapping[str, Any] = target.mark() or {}
-            for key, record in mark["objects"].items():
-                built.objects[key] = ObjectRecord(**record)
-            path = self.objects.path(target.mark_key)
-            built.objects[target.mark_key] = ObjectRecord(sha256_of(path), path.stat().st_size)
-            for name, value in mark["counts"].items():
+            key = f"{block_prefix(word, digest, block)}/{BLOCK_MARK}"
+            if block not in marks:
+                task = "CacheCoadds" if word == "cache" else type(self).__name__
+                raise ObjectStoreError(f"{self.objects.uri(key)} is gone, or an object it names; run {task}, then this again")
+            for name, record in marks[block]["objects"].items():
+                built.objects[name] = ObjectRecord(**record)
+            data = self.objects.read(key)
+            built.objects[key] = ObjectRecord(hashlib.sha256(data).hexdigest(), len(data))
+            for name, value in marks[block]["counts"].items():
                 built.counts[name] = built.counts.get(name, 0) + value
         return built

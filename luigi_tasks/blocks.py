@@ -2,25 +2,25 @@
 
 import json
 import logging
-import socket
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import luigi
 import pyarrow as pa
 
-from halo_core.errors import AccountingError, ObjectStoreError
+from halo_core.errors import AccountingError, LeaseLostError, ObjectStoreError
 from halo_core.stages.cache import planes_needed, planes_table
 from halo_core.stages.files import read_table
 from halo_core.stages.injection import InjectionConfig
 from halo_core.store import blocks as block_rows
-from halo_core.store.sessions import begin, read
+from halo_core.store.sessions import read
 from halo_core.survey.verification import planes_off_grid
 from luigi_tasks.fetch import PlaneSource
-from luigi_tasks.objects import FolderObjects, open_objects
-from luigi_tasks.progress import describe
+from luigi_tasks.leases import Lease, leased
+from luigi_tasks.objects import Objects, open_objects
+from luigi_tasks.progress import describe, link
 from luigi_tasks.stage import put_table
 from luigi_tasks.targets import PLANES_FILE, TASKS_FILE, BlockTarget, block_prefix, stage_prefix
 
@@ -39,12 +39,12 @@ class BlockPlan:
     source_id: str
     injection: InjectionConfig
 
-    def put(self, objects: FolderObjects, word: str, digest: str) -> None:
+    def put(self, objects: Objects, word: str, digest: str) -> None:
         """Store the plan; the same digest gives the same plan."""
         objects.put(f"{stage_prefix(word, digest)}/{PLAN}", json.dumps(asdict(self), indent=1, sort_keys=True).encode())
 
     @classmethod
-    def read(cls, objects: FolderObjects, word: str, digest: str) -> "BlockPlan":
+    def read(cls, objects: Objects, word: str, digest: str) -> "BlockPlan":
         """Read the plan of a stage."""
         content: dict[str, Any] = json.loads(objects.read(f"{stage_prefix(word, digest)}/{PLAN}"))
         injection: Mapping[str, Any] = content.pop("injection")
@@ -56,8 +56,8 @@ class BlockTask(luigi.Task):
 
     digest: str = luigi.Parameter(description="Digest of the stage.")
     block: int = luigi.IntParameter(description="Number of the block.")
-    objects_root: str = luigi.Parameter(description="Folder of the objects.")
-    survey_root: str = luigi.Parameter(description="Folder that holds coadd/.")
+    objects_root: str = luigi.Parameter(description="Folder or s3://bucket/prefix of the objects.")
+    survey_root: str = luigi.Parameter(description="Folder or s3://bucket/prefix that holds coadd/.")
     state_url: str = luigi.Parameter(
         description="SQLAlchemy URL of the state.", significant=False, visibility=luigi.parameter.ParameterVisibility.HIDDEN
     )
@@ -65,7 +65,7 @@ class BlockTask(luigi.Task):
     word: str
 
     @property
-    def objects(self) -> FolderObjects:
+    def objects(self) -> Objects:
         """The object store."""
         return open_objects(self.objects_root)
 
@@ -73,16 +73,27 @@ class BlockTask(luigi.Task):
         """Return the block's commit, which counts once its rows are in the state."""
         return BlockTarget(self.objects, self.word, self.digest, self.block, self.state_url)
 
-    def start(self) -> None:
-        """Say in the state that the block is being worked on, and where."""
-        with begin(self.state_url) as connection:
-            block_rows.start_block(connection, self.digest, self.block, socket.gethostname())
+    def run(self) -> None:
+        """Take the block's lease, do the work, load its rows; wait while another worker has it, and leave what that one finished.
 
-    def on_failure(self, exception: BaseException) -> str:
-        """Keep the error in the state, then let Luigi handle it."""
-        with begin(self.state_url) as connection:
-            block_rows.fail_block(connection, self.digest, self.block, f"{type(exception).__name__}: {exception}")
-        return str(super().on_failure(exception))
+        Raises
+        ------
+        LeaseLostError
+            The lease ended before the work did, and the block is not done by another either.
+        """
+        link(self, self.objects.uri(self.output().prefix))
+        try:
+            with leased(self.state_url, self.digest, self.block, is_done=self.complete) as lease:
+                if lease is not None:
+                    self.work(lease)
+        except LeaseLostError:
+            if not self.complete():
+                raise
+        self.say_progress(self.word)
+
+    @abstractmethod
+    def work(self, lease: Lease) -> None:
+        """Do what is not committed and load the rows, the lease finished in the same transaction."""
 
     def say_progress(self, name: str) -> None:
         """Log how far the whole stage is, by the state's count and clock."""
@@ -92,13 +103,13 @@ class BlockTask(luigi.Task):
         logger.info("%s; %d of %d blocks", line, found.n_finished, found.n_blocks)
 
 
-def block_tasks(objects: FolderObjects, plan: BlockPlan, block: int) -> pa.Table:
+def block_tasks(objects: Objects, plan: BlockPlan, block: int) -> pa.Table:
     """Return the manifest rows of a block."""
     return read_table(objects.path(f"{block_prefix('manifest', plan.manifest_digest, block)}/{TASKS_FILE}"))
 
 
 def fetch_block(
-    objects: FolderObjects, plan: BlockPlan, survey_root: str, block: int, state_url: str, *, reads_pixels: bool
+    objects: Objects, plan: BlockPlan, survey_root: str, block: int, state_url: str, *, reads_pixels: bool
 ) -> tuple[pa.Table, pa.Table]:
     """Make sure of a block's planes: the first step of the block's own task.
 
@@ -113,7 +124,7 @@ def fetch_block(
     target = BlockTarget(objects, "cache", plan.cache_digest, block, state_url)
     key = f"{target.prefix}/{PLANES_FILE}"
     tasks = block_tasks(objects, plan, block)
-    source = PlaneSource(Path(survey_root), plan.source_id, objects)
+    source = PlaneSource(open_objects(survey_root), plan.source_id, objects)
     is_fetched = target.committed() is not None
     if not is_fetched:
         wanted = planes_needed(tasks["brickname"].to_pylist(), plan.injection.bands)
@@ -123,10 +134,10 @@ def fetch_block(
     planes = read_table(objects.path(key))
     if is_fetched and reads_pixels:
         _restore(source, planes, block)
-    return planes, _owned(objects, plan, planes, block)
+    return planes, owned_planes(objects, plan, planes, block)
 
 
-def _on_one_grid(rows: list[dict[str, Any]], objects: FolderObjects) -> list[dict[str, Any]]:
+def _on_one_grid(rows: list[dict[str, Any]], objects: Objects) -> list[dict[str, Any]]:
     """Return the asset rows with the planes that are off their brick's pixel grid as lost: no stamp may be cut across two grids."""
     off: dict[tuple[str, str], str] = {}
     for brickname in dict.fromkeys(row["brickname"] for row in rows):
@@ -157,7 +168,7 @@ def _restore(source: PlaneSource, planes: pa.Table, block: int) -> None:
             )
 
 
-def _owned(objects: FolderObjects, plan: BlockPlan, planes: pa.Table, block: int) -> pa.Table:
+def owned_planes(objects: Objects, plan: BlockPlan, planes: pa.Table, block: int) -> pa.Table:
     """Return the planes of bricks that the block before did not ask for; blocks follow the order of bricks."""
     if block == 0:
         return planes

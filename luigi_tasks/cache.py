@@ -11,6 +11,7 @@ from halo_core.store.cache import store_planes
 from halo_core.store.sessions import begin
 from luigi_tasks.block_stage import BlockStage
 from luigi_tasks.blocks import BlockPlan, BlockTask, fetch_block
+from luigi_tasks.leases import Lease
 
 
 class CacheBlock(BlockTask):
@@ -19,14 +20,13 @@ class CacheBlock(BlockTask):
     word = "cache"
     resources: ClassVar[dict[str, int]] = {"survey_reads": 1}
 
-    def run(self) -> None:
+    def work(self, lease: Lease) -> None:
         """Fetch and verify, then load the asset rows."""
         plan = BlockPlan.read(self.objects, self.word, self.digest)
-        self.start()
         _, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url, reads_pixels=True)
         with begin(self.state_url) as connection:
-            load_planes(connection, plan, owned, self.block)
-        self.say_progress("planes of blocks")
+            store_planes(connection, owned, stage_digest=plan.cache_digest, block=self.block)
+            lease.finish(connection)
 
 
 class CacheCoadds(BlockStage):
@@ -41,7 +41,7 @@ class CacheCoadds(BlockStage):
             digest=self.digest_of(self.word),
             block=block,
             objects_root=self.objects_root,
-            survey_root=str(self.survey.root),
+            survey_root=self.survey.root,
             state_url=self.state_url,
         )
 

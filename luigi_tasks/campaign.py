@@ -16,7 +16,7 @@ from halo_core.stages.manifest_config import ManifestConfig
 from halo_core.stages.parent_config import EXTERNAL, ParentConfig
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.survey import regions
-from luigi_tasks.objects import FolderObjects, open_objects
+from luigi_tasks.objects import Objects, open_objects
 from luigi_tasks.parameters import (
     EdgesParameter,
     NamesParameter,
@@ -35,10 +35,10 @@ SELECTION = "selection"
 class CampaignTask(luigi.Task):
     """A task that knows the whole campaign: where things live, what is planned, how it is counted."""
 
-    survey_root = configured(luigi.Parameter, "survey", "root", "mock, or the folder that holds coadd/.")
+    survey_root = configured(luigi.Parameter, "survey", "root", "mock, or the folder or s3://bucket/prefix that holds coadd/.")
     survey_release = configured(luigi.Parameter, "survey", "release", "Release of the survey, part of what coadds are known by.")
     parent = configured(luigi.Parameter, "survey", "parent", "selection, or a CSV, FITS or Parquet table of targets in its place.")
-    objects_root = configured(luigi.Parameter, "objects", "root", "Folder of the objects.", significant=False)
+    objects_root = configured(luigi.Parameter, "objects", "root", "Folder or s3://bucket/prefix of the objects.", significant=False)
     state_url = configured(
         luigi.Parameter,
         "state",
@@ -112,13 +112,13 @@ class CampaignTask(luigi.Task):
         return f"{self.task_family}({', '.join([f'campaign={self.campaign_name}', *(f'{name}={value}' for name, value in own.items())])})"
 
     @cached_property
-    def objects(self) -> FolderObjects:
+    def objects(self) -> Objects:
         """The object store of the campaign."""
         return open_objects(self.objects_root)
 
     @cached_property
     def survey(self) -> SurveyPlace:
-        """The survey: its folder and what it is known by."""
+        """The survey: its place and what it is known by."""
         return survey_place(self.survey_root, self.survey_release, self.objects)
 
     @cached_property

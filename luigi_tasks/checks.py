@@ -96,7 +96,7 @@ def _parent(task: IdentifiedTask) -> list[Finding]:
 def _manifest(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of the manifest."""
     parents = task.table_of("parent", "parents.parquet")
-    has_table = (task.survey.root / layout.BRICKS_KEY).exists()
+    has_table = task.survey.files.size(layout.BRICKS_KEY) is not None
     known = task.table_of("survey", "bricks.parquet") if has_table else parents
     mark = task.mark_of("manifest")
     evidence = ManifestEvidence(
@@ -135,7 +135,7 @@ def _sample(task: IdentifiedTask, tasks: pa.Table, results: pa.Table) -> list[Sa
     found = {row["task_id"]: row for row in results.filter(pc.is_in(results["task_id"], value_set=ids)).to_pylist()}
     sampled = []
     for block in sorted(set(rows["block"].to_pylist())):
-        folder = task.objects.path(block_prefix("injection", task.digest_of("injection"), block))
+        folder = task.objects.local_folder(block_prefix("injection", task.digest_of("injection"), block))
         for stamp in read_stamps(folder, rows.filter(pc.equal(rows["block"], block))):
             sampled.append(_beside_survey(task, stamp, found[stamp.truth["task_id"]]))
     return sampled

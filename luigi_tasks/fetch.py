@@ -12,7 +12,7 @@ from typing import Any
 from halo_core.errors import ObjectStoreError, SurveyDataError
 from halo_core.survey.coadds import verify_plane
 from halo_core.survey.layout import plane_key
-from luigi_tasks.objects import FolderObjects, ObjectRecord, sha256_of
+from luigi_tasks.objects import ObjectRecord, Objects, sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +21,11 @@ MAX_ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class PlaneSource:
-    """A survey in a folder, and where its planes are cached."""
+    """A survey's files, and where its planes are cached."""
 
-    root: Path
+    files: Objects
     source_id: str
-    objects: FolderObjects
+    objects: Objects
 
     def fetch(self, brickname: str, plane: str, *, block: int) -> dict[str, Any]:
         """Return the asset row of a plane, fetched and verified unless it is cached already.
@@ -35,12 +35,12 @@ class PlaneSource:
         ObjectStoreError
             A cached plane is no longer what was verified.
         """
-        source = self.root / plane_key(brickname, plane)
+        source = plane_key(brickname, plane)
         row: dict[str, Any] = {
             "brickname": brickname,
             "plane": plane,
             "block": block,
-            "source_uri": str(source),
+            "source_uri": self.files.uri(source),
             "key": None,
             "status": "missing",
             "reason": None,
@@ -48,11 +48,11 @@ class PlaneSource:
             "n_bytes": None,
             "attempts": 0,
         }
-        key = f"cache/{self.source_id}/{plane_key(brickname, plane)}"
+        key = f"cache/{self.source_id}/{source}"
         stored = self._stored(key)
         if stored is not None:
             return row | stored
-        if not source.exists():
+        if self.files.size(source) is None:
             return row | {"reason": "the survey has no such file", "attempts": 1}
         return row | self._copy(source, key, brickname, plane)
 
@@ -69,22 +69,22 @@ class PlaneSource:
             )
         return {"key": key, "status": "ok", "sha256": found, "n_bytes": size}
 
-    def _copy(self, source: Path, key: str, brickname: str, plane: str) -> dict[str, Any]:
+    def _copy(self, source: str, key: str, brickname: str, plane: str) -> dict[str, Any]:
         """Return the outcome of fetching a plane: verified and stored, or unverified after every attempt."""
         reason = ""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             temporary = self.objects.temporary(key)
             try:
-                temporary.write_bytes(source.read_bytes())
+                self.files.copy_out(source, temporary)
                 verify_plane(temporary, plane, brickname)
             except SurveyDataError as error:
                 temporary.unlink(missing_ok=True)
-                reason = str(error).replace(temporary.name, source.name)
+                reason = str(error).replace(temporary.name, Path(source).name)
                 logger.warning("cache: %s %s, attempt %d of %d: %s", brickname, plane, attempt, MAX_ATTEMPTS, reason)
                 continue
-            except OSError as error:
+            except ObjectStoreError:
                 temporary.unlink(missing_ok=True)
-                raise ObjectStoreError(f"cannot copy {source} to {self.objects.uri(key)}: {error.strerror or error}") from error
+                raise
             record = self._put(key, temporary)
             return {"key": key, "status": "ok", "sha256": record.sha256, "n_bytes": record.n_bytes, "attempts": attempt}
         return {"status": "unverified", "reason": reason, "attempts": MAX_ATTEMPTS}
@@ -100,7 +100,7 @@ class PlaneSource:
         if expected not in (None, found):
             temporary.unlink()
             raise ObjectStoreError(
-                f"plane {key}: sha256 {found}, but {expected} was verified before; the survey at {self.root} has changed: "
+                f"plane {key}: sha256 {found}, but {expected} was verified before; the survey at {self.files.root} has changed: "
                 "give it another [survey] release"
             )
         record = self.objects.put_file(key, temporary)

@@ -1,9 +1,9 @@
 """What each stage's output is known by: its own parameters, the digests upstream, its external inputs, its science version."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
+from pathlib import Path, PurePath
 from typing import Any
 
 from halo_core.errors import ConfigurationError
@@ -12,7 +12,7 @@ from halo_core.seeds import stage_digest
 from halo_core.stages import cache, injection, manifest, parent, summary, survey, validation
 from halo_core.survey import layout
 from luigi_tasks.campaign import SELECTION, CampaignTask
-from luigi_tasks.objects import sha256_of
+from luigi_tasks.objects import Objects, sha256_of
 
 WORDS = ("survey", "parent", "manifest", "cache", "injection", "summary")
 """The stages that have a digest of their own, in the order of the flow."""
@@ -20,7 +20,7 @@ WORDS = ("survey", "parent", "manifest", "cache", "injection", "summary")
 VALIDATED = ("parent", "manifest", "injection", "summary", "campaign")
 """What is validated, in the order of the flow; cache and injection share their blocks and their checks."""
 
-_HASHES: dict[tuple[str, int, int], str] = {}
+_HASHES: dict[tuple[str, str], str] = {}
 
 
 @dataclass(frozen=True)
@@ -70,23 +70,34 @@ def validation_digest(word: str, identities: Mapping[str, StageIdentity]) -> str
 
 
 def fingerprint(path: Path) -> str:
-    """Return the sha256 of a table, remembered by its path, size and modification time."""
+    """Return the sha256 of a local table, remembered by its path, size and modification time."""
     try:
         stat = path.stat()
     except OSError as error:
-        raise ConfigurationError(f"cannot read the table {path}: {error.strerror}; check --parent and --survey-root") from error
-    key = (str(path), stat.st_size, stat.st_mtime_ns)
-    if key not in _HASHES:
-        _HASHES[key] = sha256_of(path)
-    return _HASHES[key]
+        raise ConfigurationError(f"cannot read the table {path}: {error.strerror}; check --parent") from error
+    return _remembered(str(path), f"{stat.st_size}-{stat.st_mtime_ns}", lambda: path)
+
+
+def sweep_tags(files: Objects) -> dict[str, str]:
+    """Return the keys of a survey's sweep catalogues, and what changes when one does."""
+    tags = files.list_tags(layout.SWEEP_FOLDER)
+    return {key: tag for key, tag in tags.items() if PurePath(key).match(f"{layout.SWEEP_FOLDER}/*.fits")}
+
+
+def _remembered(place: str, tag: str, path: Callable[[], Path]) -> str:
+    """Return the sha256 of a file; this process reads the same file once."""
+    if (place, tag) not in _HASHES:
+        _HASHES[place, tag] = sha256_of(path())
+    return _HASHES[place, tag]
 
 
 def _survey_tables(task: CampaignTask) -> dict[str, str]:
     """Return the hashes of a survey's tables; a mock survey is known by its parameters alone."""
     if task.survey.mock is not None:
         return {}
-    tables = [task.survey.root / layout.BRICKS_KEY, *sorted((task.survey.root / layout.SWEEP_FOLDER).glob("*.fits"))]
-    return {path.relative_to(task.survey.root).as_posix(): fingerprint(path) for path in tables if path.exists()}
+    files = task.survey.files
+    tags = files.list_tags(layout.BRICKS_KEY) | sweep_tags(files)
+    return {key: _remembered(files.uri(key), tag, partial(files.path, key)) for key, tag in tags.items()}
 
 
 def _external_table(task: CampaignTask) -> dict[str, str]:

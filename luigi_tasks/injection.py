@@ -12,12 +12,12 @@ from halo_core.stages.cache import brick_planes
 from halo_core.stages.files import StampWriter, read_table
 from halo_core.stages.injection import BrickInjection, inject_brick
 from halo_core.stamps import ARCS_FILE, HOSTS_FILE, RESULTS_FILE
-from halo_core.store import blocks as block_rows
 from halo_core.store.injection import store_results
 from halo_core.store.sessions import begin
 from luigi_tasks.block_stage import BlockStage
 from luigi_tasks.blocks import BlockPlan, BlockTask, block_tasks, check_counts, fetch_block
 from luigi_tasks.cache import load_planes
+from luigi_tasks.leases import Lease
 from luigi_tasks.progress import Progress
 from luigi_tasks.stage import put_table
 
@@ -28,10 +28,9 @@ class InjectBlock(BlockTask):
     word = "injection"
     resources: ClassVar[dict[str, int]] = {"survey_reads": 1}
 
-    def run(self) -> None:
+    def work(self, lease: Lease) -> None:
         """Fetch, inject what is not committed, load the rows."""
         plan = BlockPlan.read(self.objects, self.word, self.digest)
-        self.start()
         is_new = self.output().committed() is None
         planes, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url, reads_pixels=is_new)
         if is_new:
@@ -40,8 +39,7 @@ class InjectBlock(BlockTask):
         with begin(self.state_url) as connection:
             load_planes(connection, plan, owned, self.block)
             store_results(connection, results, stage_digest=self.digest, block=self.block)
-            block_rows.finish_block(connection, self.digest, self.block)
-        self.say_progress("injection")
+            lease.finish(connection)
 
     def _inject(self, plan: BlockPlan, planes: pa.Table) -> None:
         """Store hosts, arcs and results brick by brick, then commit."""
@@ -71,7 +69,7 @@ class InjectBlock(BlockTask):
     ) -> BrickInjection:
         """Return what one brick's tasks become, its arcs written as they are painted."""
         mine = tasks.filter(pc.equal(tasks["brickname"], brickname))
-        return inject_brick(mine, brick_planes(planes, brickname, self.objects.root), plan.injection, write_arcs=write_arcs)
+        return inject_brick(mine, brick_planes(planes, brickname, self.objects.path), plan.injection, write_arcs=write_arcs)
 
 
 class InjectAll(BlockStage):
@@ -86,6 +84,6 @@ class InjectAll(BlockStage):
             digest=self.digest_of(self.word),
             block=block,
             objects_root=self.objects_root,
-            survey_root=str(self.survey.root),
+            survey_root=self.survey.root,
             state_url=self.state_url,
         )

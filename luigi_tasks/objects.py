@@ -1,28 +1,23 @@
 """Objects: bytes under a key below a root. A key never shows half an object, and what was put can be proven by sha256.
 
-The root is a folder; an object is put under a temporary name in the same folder, flushed to the disk, and renamed. Names that
-start with a dot are temporary and never listed.
+The root is a folder, or a prefix in a bucket of an S3 server (`luigi_tasks.s3`). In a folder an object is put under a temporary name,
+flushed to the disk, and renamed. Names that start with a dot are temporary and never listed.
 """
 
 import errno
-import hashlib
 import os
 import shutil
+import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.errors import ConfigurationError, ObjectStoreError
+from luigi_tasks.object_protocol import ObjectRecord, Objects, check_key, check_prefix, sha256_of
 
-_CHUNK_BYTES = 1 << 20
+__all__ = ["FolderObjects", "ObjectRecord", "Objects", "check_key", "check_prefix", "open_objects", "sha256_of"]
 
-
-@dataclass(frozen=True)
-class ObjectRecord:
-    """What a commit mark says of one object."""
-
-    sha256: str
-    n_bytes: int
+S3_SCHEME = "s3://"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
 class FolderObjects:
@@ -39,8 +34,16 @@ class FolderObjects:
         return str(self.root / key)
 
     def path(self, key: str) -> Path:
-        """Return the local file of an object, for readers that want a file."""
-        return self.root / key
+        """Return the file of an object."""
+        return self.root / check_key(key)
+
+    def local_folder(self, prefix: str) -> Path:
+        """Return the folder of a prefix."""
+        return self.root / check_prefix(prefix)
+
+    def holds(self, prefix: str) -> bool:
+        """Return whether the prefix is a folder."""
+        return self.local_folder(prefix).is_dir()
 
     def size(self, key: str) -> int | None:
         """Return the size of an object [bytes], None where there is none."""
@@ -53,16 +56,13 @@ class FolderObjects:
 
     def list_sizes(self, prefix: str) -> dict[str, int]:
         """Return the size of every object below a prefix by key, from one walk."""
-        sizes = {}
-        try:
-            for folder, _, names in os.walk(self.path(prefix), onerror=self._walk_error):
-                for name in names:
-                    if not name.startswith("."):
-                        file = Path(folder) / name
-                        sizes[file.relative_to(self.root).as_posix()] = file.stat().st_size
-        except OSError as error:
-            raise self._error("list", prefix, error) from error
-        return sizes
+        return {key: stat.st_size for key, stat in self._walk(prefix).items()}
+
+    def list_tags(self, prefix: str) -> dict[str, str]:
+        """Return size and modification time of every object below a prefix, or of that key."""
+        is_object = self.local_folder(prefix).is_file()
+        stats = {prefix: self.path(prefix).stat()} if is_object else self._walk(prefix)
+        return {key: f"{stat.st_size}-{stat.st_mtime_ns}" for key, stat in stats.items()}
 
     def read(self, key: str) -> bytes:
         """Return the bytes of an object."""
@@ -71,15 +71,50 @@ class FolderObjects:
         except OSError as error:
             raise self._error("read", key, error) from error
 
+    def read_range(self, key: str, start: int, stop: int) -> bytes:
+        """Return some bytes of an object."""
+        try:
+            with self.path(key).open("rb") as handle:
+                handle.seek(start)
+                return handle.read(stop - start)
+        except OSError as error:
+            raise self._error("read", key, error) from error
+
     def put(self, key: str, data: bytes) -> ObjectRecord:
         """Store bytes under a key."""
-        temporary = self.temporary(key)
+        return self.put_file(key, self._written(key, data))
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Store bytes by a hard link, which never replaces; on a disk without links, unless the object is seen to be there."""
+        temporary = self._written(key, data)
         try:
-            temporary.write_bytes(data)
+            _flush(temporary)
+            os.link(temporary, self.path(key))
+        except FileExistsError:
+            return False
         except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise self._error("write", key, error) from error
+            if self.size(key) is not None:
+                return False
+            self.put_file(key, temporary)
+        finally:
             temporary.unlink(missing_ok=True)
-            raise self._error("write", key, error) from error
-        return self.put_file(key, temporary)
+        return True
+
+    def is_exclusive(self) -> bool:
+        """Return whether the disk has hard links."""
+        first = self._written(f"probe/{uuid.uuid4().hex}", b"halo")
+        try:
+            os.link(first, first.with_suffix(".link"))
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise self._error("write", "probe", error) from error
+            return False
+        finally:
+            first.unlink(missing_ok=True)
+            first.with_suffix(".link").unlink(missing_ok=True)
+        return True
 
     def temporary(self, key: str) -> Path:
         """Return a new temporary file name beside the key's final place, its folder made."""
@@ -94,8 +129,7 @@ class FolderObjects:
         """Move a file that was written at a name of `temporary` under its key, flushed and hashed."""
         try:
             record = ObjectRecord(sha256=sha256_of(temporary), n_bytes=temporary.stat().st_size)
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
+            _flush(temporary)
             os.replace(temporary, self.path(key))
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -112,12 +146,48 @@ class FolderObjects:
             raise self._error("write", key, error) from error
         return self.put_file(key, temporary)
 
+    def copy_out(self, key: str, target: Path) -> None:
+        """Write a copy of an object to a local file."""
+        try:
+            shutil.copyfile(self.path(key), target)
+        except OSError as error:
+            raise self._error("copy", key, error) from error
+
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         try:
             self.path(key).unlink(missing_ok=True)
         except OSError as error:
             raise self._error("delete", key, error) from error
+
+    def clock_offset_s(self) -> float:
+        """Return the clock that dates files (another machine's on a network disk) minus that of this machine [s]."""
+        temporary = self._written("probe/clock", b"halo")
+        try:
+            return temporary.stat().st_mtime - time.time()
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _written(self, key: str, data: bytes) -> Path:
+        """Return a temporary file that holds these bytes."""
+        temporary = self.temporary(key)
+        try:
+            temporary.write_bytes(data)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise self._error("write", key, error) from error
+        return temporary
+
+    def _walk(self, prefix: str) -> dict[str, os.stat_result]:
+        """Return what the disk knows of every object below a prefix, by key."""
+        found = {}
+        try:
+            for folder, _, names in os.walk(self.local_folder(prefix), onerror=self._walk_error, followlinks=True):
+                for file in (Path(folder) / name for name in names if not name.startswith(".")):
+                    found[file.relative_to(self.root).as_posix()] = file.stat()
+        except OSError as error:
+            raise self._error("list", prefix, error) from error
+        return found
 
     def _walk_error(self, error: OSError) -> None:
         """Let a folder that is not there be empty, and raise on any other failure to list."""
@@ -130,23 +200,29 @@ class FolderObjects:
         return ObjectStoreError(f"cannot {verb} object {key!r} below {self.root}: {error.strerror or error}; {advice}")
 
 
-def open_objects(root: str) -> FolderObjects:
-    """Return the object store of a root.
+def open_objects(root: str) -> Objects:
+    """Return the object store of a root: a folder, or s3://bucket/prefix.
 
     Raises
     ------
     ConfigurationError
-        The root has a scheme this version does not store objects in.
+        The root has a scheme that holds no objects here, or boto3 is not installed.
     """
+    if root.startswith(S3_SCHEME):
+        try:
+            from luigi_tasks.s3 import S3Objects
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"objects on S3 need {error.name}; run: pip install 'dark-halo-scope[s3]'") from error
+        return S3Objects(root)
     if "://" in root and not root.startswith("file://"):
-        raise ConfigurationError(f"objects_root {root!r}: only folders hold objects in this version; give a path such as halo_data/objects")
+        scheme = root.partition("://")[0]
+        raise ConfigurationError(
+            f"objects_root {scheme}://...: objects are held by a folder such as halo_data/objects or by s3://bucket/prefix"
+        )
     return FolderObjects(root.removeprefix("file://"))
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _flush(file: Path) -> None:
+    """Make sure that a file's bytes are on the disk."""
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())

@@ -19,6 +19,7 @@ from halo_core.survey import layout
 from halo_core.survey.bricks import brick_at
 from halo_core.survey.catalogs import read_external, read_sweeps
 from luigi_tasks.campaign import SELECTION
+from luigi_tasks.identity import sweep_tags
 from luigi_tasks.stage import Built, StageTask, put_table
 from luigi_tasks.survey import ReadSurvey
 
@@ -53,7 +54,7 @@ class BuildParent(StageTask):
 
     def _selected(self) -> ParentBuild:
         """Return the selection from the sweeps."""
-        sweeps = sorted((self.survey.root / layout.SWEEP_FOLDER).glob("*.fits"))
+        sweeps = [self.survey.files.path(key) for key in sorted(sweep_tags(self.survey.files))]
         parents, cut_flow = select_parents(read_sweeps(sweeps), self.table_of("survey", "bricks.parquet"), self.parent_config())
         return ParentBuild(parents, cut_flow, has_given_splits=False)
 
@@ -74,5 +75,5 @@ class BuildParent(StageTask):
 
     def _plane_path(self, brickname: str, plane: str) -> Path | None:
         """Return a plane's file, None where the survey has none."""
-        path = self.survey.root / layout.plane_key(brickname, plane)
-        return path if path.exists() else None
+        key = layout.plane_key(brickname, plane)
+        return None if self.survey.files.size(key) is None else self.survey.files.path(key)

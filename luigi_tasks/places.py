@@ -11,7 +11,7 @@ from halo_core.errors import ConfigurationError
 from halo_core.seeds import hash_hex, stage_digest
 from halo_core.survey import mock
 from halo_core.survey.mock import MockSurvey
-from luigi_tasks.objects import FolderObjects
+from luigi_tasks.objects import S3_SCHEME, Objects, open_objects
 
 MOCK = "mock"
 
@@ -36,39 +36,40 @@ class MockSurveySettings(luigi.Config):
 
 @dataclass(frozen=True)
 class SurveyPlace:
-    """A survey: the folder that holds coadd/, and what it is known by.
+    """A survey: the place that holds coadd/, and what it is known by.
 
-    ``identity`` is the parameters of a mock survey, or URI and release of another; ``source_id`` is where its planes are cached.
+    ``root`` is a folder or an s3:// URI, ``files`` are the survey's files by their keys below it. ``identity`` is the parameters of a mock
+    survey, or URI and release of another; ``source_id`` is where its planes are cached.
     """
 
-    root: Path
+    root: str
+    files: Objects
     mock: MockSurvey | None
     identity: dict[str, Any]
     source_id: str
 
 
-def survey_place(survey_root: str, release: str, objects: FolderObjects) -> SurveyPlace:
+def survey_place(survey_root: str, release: str, objects: Objects) -> SurveyPlace:
     """Return the survey that a root names.
 
     Raises
     ------
     ConfigurationError
-        The root is not a folder, or has no coadd/ below it.
+        The root has no coadd/ below it, or is of a scheme that is not read.
     """
     if survey_root == MOCK:
         settings = MockSurveySettings().survey()
         identity = {"mock": settings.to_parameters(), "release": release}
         digest = mock_digest(settings)
-        return SurveyPlace(objects.path(f"mock_survey/{digest}/files"), settings, identity, source_id=f"mock-{digest}")
-    if "://" in survey_root:
-        raise ConfigurationError(f"survey_root {survey_root!r}: this version reads a survey from a folder, or makes the mock survey (mock)")
-    root = Path(survey_root).absolute()
-    if not (root / "coadd").is_dir():
-        raise ConfigurationError(
-            f"survey_root {survey_root!r}: {root / 'coadd'} is not a folder; give the folder that holds coadd/, or mock"
-        )
-    identity = {"uri": str(root), "release": release}
-    return SurveyPlace(root, None, identity, source_id=f"{release}-{hash_hex(str(root), release, n_bytes=5)}")
+        root = objects.uri(f"mock_survey/{digest}/files")
+        return SurveyPlace(root, open_objects(root), settings, identity, source_id=f"mock-{digest}")
+    if "://" in survey_root and not survey_root.startswith(S3_SCHEME):
+        raise ConfigurationError(f"survey_root {survey_root!r}: a survey is read from a folder or s3://bucket/prefix, or made here (mock)")
+    files = open_objects(survey_root)
+    root = files.uri("")
+    if not files.holds("coadd"):
+        raise ConfigurationError(f"survey_root {survey_root!r}: there is no coadd/ below {root}; give the place that holds coadd/, or mock")
+    return SurveyPlace(root, files, None, {"uri": root, "release": release}, f"{release}-{hash_hex(root, release, n_bytes=5)}")
 
 
 def mock_digest(settings: MockSurvey) -> str:

@@ -1,7 +1,5 @@
 """--plan-only: the exact counts of a campaign, printed; nothing is written."""
 
-from pathlib import Path
-
 import luigi
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +8,7 @@ from halo_core.errors import ManifestError
 from halo_core.stages.files import read_table
 from halo_core.stages.manifest_hosts import pool_hosts
 from halo_core.stages.planning import PlanRow, check_supply, plan
+from luigi_tasks.objects import open_objects
 from luigi_tasks.places import MOCK
 from luigi_tasks.stage import IdentifiedTask
 from luigi_tasks.targets import StageTarget
@@ -73,7 +72,7 @@ class PlanOnly(IdentifiedTask):
 
     def _supply(self) -> dict[str, int] | None:
         """Return the eligible hosts by split, None where the parent catalogue is not there."""
-        if self.survey_root != MOCK and not (Path(self.survey_root) / "coadd").is_dir():
+        if self.survey_root != MOCK and not open_objects(self.survey_root).holds("coadd"):
             return None
         target = StageTarget(self.objects, "parent", self.digest_of("parent"), self.state_url)
         if target.committed() is None:

@@ -1,7 +1,8 @@
-"""Progress of long work: a line in the terminal every few seconds, and the task's bar and message on the scheduler's page."""
+"""Progress of long work: a line in the terminal every few seconds, and the task's bar, message and link on the scheduler's page."""
 
 import logging
 import time
+from pathlib import Path
 
 import luigi
 
@@ -57,3 +58,9 @@ def report(task: luigi.Task, *, done: int, total: int, text: str) -> None:
         task.set_progress_percentage(round(100 * done / total) if total else 100)
     if task.set_status_message is not None:
         task.set_status_message(text)
+
+
+def link(task: luigi.Task, uri: str) -> None:
+    """Let the scheduler's page link to where a task's work is found; a path becomes a file's URI."""
+    if task.set_tracking_url is not None:
+        task.set_tracking_url(uri if "://" in uri else Path(uri).absolute().as_uri())

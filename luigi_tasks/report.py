@@ -9,6 +9,7 @@ from halo_core.report.page import render_report
 from halo_core.store.sessions import begin, read
 from luigi_tasks.identity import report_digest
 from luigi_tasks.objects import sha256_of
+from luigi_tasks.progress import link
 from luigi_tasks.report_data import collect_report, criterion_labels, run_of
 from luigi_tasks.stage import IdentifiedTask
 from luigi_tasks.summary import SummariseCompleteness
@@ -49,6 +50,7 @@ class RenderReport(IdentifiedTask):
 
     def run(self) -> None:
         """Render what is not committed, then copy."""
+        link(self, self.objects.uri(self._key))
         with begin(self.state_url) as connection:
             self.register(connection)
         if self.output().committed() is None:

@@ -19,7 +19,7 @@ from halo_core.stamps import RESULTS_FILE, read_stamps
 from halo_core.store import blocks, campaigns, injection, stages, validation
 from luigi_tasks.campaign import SELECTION
 from luigi_tasks.identity import VALIDATED
-from luigi_tasks.objects import FolderObjects
+from luigi_tasks.objects import Objects
 from luigi_tasks.targets import (
     BLOCKS_FILE,
     CELLS_FILE,
@@ -44,7 +44,7 @@ class Run:
     name: str
     config: Mapping[str, Any]
     digests: Mapping[str, str]
-    objects: FolderObjects
+    objects: Objects
 
     def has(self, word: str) -> bool:
         """Return whether a stage's objects are committed."""
@@ -67,7 +67,7 @@ class Run:
         return json.loads(self.objects.read(self.key(word, name)))
 
 
-def run_of(connection: sa.Connection, name: str, objects: FolderObjects) -> Run:
+def run_of(connection: sa.Connection, name: str, objects: Objects) -> Run:
     """Return the latest run of a campaign."""
     digests = campaigns.campaign_digests(connection, name)
     latest = campaigns.latest_campaign(connection, name)
@@ -185,7 +185,7 @@ def _of_different_hosts(items: Sequence[tuple[int, dict[str, Any], dict[str, Any
 
 def _picture(run: Run, block: int, row: dict[str, Any], result: dict[str, Any]) -> Stamps:
     """Return one injection of the gallery."""
-    folder = run.objects.path(block_prefix("injection", run.digests["injection"], block))
+    folder = run.objects.local_folder(block_prefix("injection", run.digests["injection"], block))
     stamp = next(read_stamps(folder, pa.Table.from_pylist([row])))
     details = (
         f"source {row['src_dmag']:g} mag below the host, R_e {row['src_reff_arcsec']:g}″, magnification {result['magnification']:.1f}, "

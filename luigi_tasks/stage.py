@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from halo_core.errors import ObjectStoreError, StoreError
 from halo_core.stages.files import read_table, write_table
+from halo_core.stages.validation import SCIENCE_VERSION as VALIDATION_VERSION
 from halo_core.stages.validation import expect
 from halo_core.store import campaigns, stages
 from halo_core.store.schema import require_head
@@ -22,7 +23,9 @@ from halo_core.store.sessions import begin
 from halo_core.store.validation import store_findings
 from luigi_tasks.campaign import CampaignTask
 from luigi_tasks.identity import VALIDATED, StageIdentity, stage_identities, validation_digest
-from luigi_tasks.objects import FolderObjects, ObjectRecord
+from luigi_tasks.objects import ObjectRecord, Objects
+from luigi_tasks.progress import link
+from luigi_tasks.runs import RunRecord, RunStage, keep_run
 from luigi_tasks.targets import StageTarget, stage_prefix
 
 logger = logging.getLogger(__name__)
@@ -72,23 +75,30 @@ class IdentifiedTask(CampaignTask):
         return {name: texts[name] for name in own if name in texts and name not in ("state_url", "objects_root")}
 
     def register(self, connection: sa.Connection) -> int:
-        """Name the campaign in the state, link its stages and the checks that were made of them, and return its id."""
-        campaign_id = campaigns.register_campaign(connection, self.campaign_name, self.config_text())
-        for word, identity in self.identities.items():
-            stages.record_stage(
-                connection,
-                identity.digest,
-                word,
-                science_version=identity.science_version,
-                config=identity.parameters,
-                code_version=version("dark-halo-scope"),
-            )
-            campaigns.link_stage(connection, campaign_id, word, identity.digest)
-        for subject in VALIDATED:
-            digest = validation_digest(subject, self.identities)
-            if stages.stage(connection, digest) is not None:
-                campaigns.link_stage(connection, campaign_id, f"validation_{subject}", digest)
+        """Name the campaign in the state, link its stages and the checks that were made of them, and return its id.
+
+        The run is kept among the objects too, from which the state can be rebuilt.
+        """
+        before, record = campaigns.latest_campaign(connection, self.campaign_name), self.run_record()
+        campaign_id = record.register(connection)
+        latest = campaigns.latest_campaign(connection, self.campaign_name)
+        if latest is not None:
+            is_new = before is None or before.campaign_id != campaign_id
+            keep_run(self.objects, record, created_at=latest.created_at.isoformat(), is_new=is_new)
         return campaign_id
+
+    def run_record(self) -> RunRecord:
+        """Return what this run is: its name, its configuration, its stages and their checks."""
+        code = version("dark-halo-scope")
+        found = [
+            RunStage(word, identity.digest, identity.science_version, identity.parameters, code)
+            for word, identity in self.identities.items()
+        ]
+        found += [
+            RunStage(f"validation_{subject}", validation_digest(subject, self.identities), VALIDATION_VERSION, {}, code)
+            for subject in VALIDATED
+        ]
+        return RunRecord(self.campaign_name, self.config_text(), tuple(found))
 
 
 class StageTask(IdentifiedTask):
@@ -102,6 +112,7 @@ class StageTask(IdentifiedTask):
 
     def run(self) -> None:
         """Build what is not committed, then load the rows."""
+        link(self, self.objects.uri(self.output().prefix))
         require_head(self.state_url)
         with begin(self.state_url) as connection:
             self.register(connection)
@@ -151,7 +162,7 @@ class StageTask(IdentifiedTask):
         }
 
 
-def put_table(objects: FolderObjects, key: str, table: pa.Table) -> ObjectRecord:
+def put_table(objects: Objects, key: str, table: pa.Table) -> ObjectRecord:
     """Store a table as Parquet under a key."""
     temporary = objects.temporary(key)
     write_table(temporary, table)

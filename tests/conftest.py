@@ -1,3 +1,10 @@
 """Fixtures of all tests."""
 
-pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.survey", "tests.fixtures.campaigns"]
+pytest_plugins = [
+    "tests.fixtures.databases",
+    "tests.fixtures.survey",
+    "tests.fixtures.campaigns",
+    "tests.fixtures.storage",
+    "tests.fixtures.services",
+    "tests.fixtures.schedulers",
+]

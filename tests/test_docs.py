@@ -17,13 +17,13 @@ from luigi_tasks.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-SETTINGS = ["luigi.cfg", *sorted(f"campaigns/{path.name}" for path in (ROOT / "campaigns").glob("*.cfg"))]
+SETTINGS = ["luigi.cfg", "scheduler.cfg", *sorted(f"campaigns/{path.name}" for path in (ROOT / "campaigns").glob("*.cfg"))]
 SETTINGS += sorted(f"grids/{path.name}" for path in (ROOT / "grids").glob("*.toml"))
 
 COMMAND = re.compile(r"(?:`|^ {4}|&& |\$\(BIN\)/)halo ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 TASK = re.compile(r"\b(?:Make|Read|Build|Cache|Inject|Summarise|Validate|Render|Run)[A-Z][A-Za-z]+\b")
 FORBIDDEN = re.compile(r"\b(?:session|issue #|pull request|todo|fixme|helper|as discussed|previous version)|/work/", re.IGNORECASE)
-LUIGI_FLAGS = {"module", "local-scheduler", "workers", "help", "scheduler-host", "scheduler-port"}
+LUIGI_FLAGS = {"module", "local-scheduler", "workers", "help", "scheduler-host", "scheduler-port", "assistant", "service"}
 
 
 def text(name: str) -> str:
@@ -153,8 +153,8 @@ def test_python_that_is_shown_can_be_imported() -> None:
 def test_flags_that_are_named_exist() -> None:
     words = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", all_text()))
     stems = {str(flag.name) for flag in Flag} | {str(flag.name).rpartition("_")[0] for flag in Flag}
-    others = {"SCIENCE_VERSION", "LUIGI_CONFIG_PATH", "TASK_ID", "HALO_TEST_PG_URL"}
-    assert {word for word in words if word not in others} <= stems
+    others = {"SCIENCE_VERSION", "LUIGI_CONFIG_PATH", "TASK_ID", "HALO_TEST_PG_URL", "HALO_HISTORY_URL"}
+    assert {word for word in words if word not in others and not word.startswith("AWS_")} <= stems
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, *SETTINGS])

@@ -151,7 +151,7 @@ def test_one_negated_component_of_a_tractor_shape_is_caught(monkeypatch: Patch, 
 
 def assert_damage_is_a_loss(survey: Path, folder: Path, brickname: str) -> None:
     """Assert that the r image, which is damaged, is not stored and that its row says why."""
-    row = PlaneSource(survey, "test", open_objects(str(folder))).fetch(brickname, "image-r", block=0)
+    row = PlaneSource(open_objects(str(survey)), "test", open_objects(str(folder))).fetch(brickname, "image-r", block=0)
     assert (row["status"], row["key"], row["sha256"]) == ("unverified", None, None)
     assert "image-r" in row["reason"]
 

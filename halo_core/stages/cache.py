@@ -1,6 +1,6 @@
 """Cache: which planes a block needs, and one row for every plane asked for, losses included."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ def planes_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     return conform({name: [row[name] for row in rows] for name in PLANES.names}, PLANES, where="planes of a block")
 
 
-def brick_planes(table: pa.Table, brickname: str, folder: Path) -> BrickPlanes:
+def brick_planes(table: pa.Table, brickname: str, path_of: Callable[[str], Path]) -> BrickPlanes:
     """Return where one brick's planes are.
 
     Parameters
@@ -31,12 +31,12 @@ def brick_planes(table: pa.Table, brickname: str, folder: Path) -> BrickPlanes:
         Rows of `records.PLANES` of the block.
     brickname : str
         The brick.
-    folder : Path
-        What the keys of the table are relative to.
+    path_of : callable
+        Gives the local file of a key of the table.
     """
     rows = [row for row in table.to_pylist() if row["brickname"] == brickname]
     return BrickPlanes(
         brickname=brickname,
-        paths={row["plane"]: folder / row["key"] for row in rows if row["status"] == "ok"},
+        paths={row["plane"]: path_of(row["key"]) for row in rows if row["status"] == "ok"},
         lost={row["plane"]: row["status"] for row in rows if row["status"] != "ok"},
     )

@@ -1,6 +1,6 @@
-"""Survey: the bricks of a survey folder, from its table or, for a piece of a survey without one, from the coadds it holds."""
+"""Survey: the bricks of a piece of a survey that has no brick table, from the coadds it holds."""
 
-from pathlib import Path
+from collections.abc import Collection
 
 import pyarrow as pa
 
@@ -9,37 +9,35 @@ from halo_core.errors import SurveyDataError
 from halo_core.records import BRICKS, conform
 from halo_core.survey import layout
 from halo_core.survey.bricks import brick_by_name
-from halo_core.survey.catalogs import read_bricks
 
 SCIENCE_VERSION = 1
 
 
-def bricks_of_survey(root: Path) -> pa.Table:
-    """Return the bricks of a survey folder.
+def bricks_of_coadds(bricknames: Collection[str], *, where: str) -> pa.Table:
+    """Return the bricks that have coadds, their conditions NULL.
 
     Parameters
     ----------
-    root : Path
-        Folder that holds ``coadd/`` and, where the survey ships one, the brick table.
+    bricknames : collection of str
+        Names of the bricks below ``coadd/``.
+    where : str
+        The survey, for messages.
 
     Returns
     -------
     Table
-        Rows of `records.BRICKS`. Without a brick table: the bricks that have coadds, their conditions NULL.
+        Rows of `records.BRICKS`, sorted by name.
 
     Raises
     ------
     SurveyDataError
-        There is neither a brick table nor a coadd.
+        There is no brick, or a name is none.
     """
-    table = root / layout.BRICKS_KEY
-    if table.exists():
-        return read_bricks(table)
-    names = sorted(folder.name for folder in (root / "coadd").glob("*/*") if folder.is_dir())
-    if not names:
-        raise SurveyDataError(f"{root}: neither {layout.BRICKS_KEY} nor a brick below coadd/; check --survey-root")
+    if not bricknames:
+        raise SurveyDataError(f"{where}: neither {layout.BRICKS_KEY} nor a brick below coadd/; check --survey-root")
+    names = sorted(bricknames)
     grid = brick_by_name(names)
     columns: dict[str, object] = {name: getattr(grid, name) for name in ("brickname", "brickid", "ra", "dec", "ra1", "ra2", "dec1", "dec2")}
     unknown = ["ebv", *(f"nexp_{b}" for b in BANDS), *(f"psfsize_{b}_arcsec" for b in BANDS), *(f"psfdepth_{b}_mag" for b in BANDS)]
     columns |= {name: [None] * len(names) for name in unknown}
-    return conform(columns, BRICKS, where=f"bricks below {root / 'coadd'}")
+    return conform(columns, BRICKS, where=f"bricks below coadd/ of {where}")

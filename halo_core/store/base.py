@@ -18,6 +18,12 @@ NAMING_CONVENTION = {
 ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """Surrogate keys; SQLite numbers rows by itself only where the type is INTEGER."""
 
+DIGEST = "digest of the stage the row belongs to"
+"""Comment of every column that holds one."""
+
+BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Ids of large tables: compared byte by byte on both databases, so that the key finds the start of an id."""
+
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
     """A moment with its time zone; SQLite stores UTC without saying so and gets the zone back on reading."""
@@ -45,14 +51,14 @@ class Base(DeclarativeBase):
     }
 
 
-def digest_key() -> MappedColumn[Any]:
+def digest_key(kind: sa.types.TypeEngine[str] | None = None) -> MappedColumn[Any]:
     """Return the column `stage_digest` as the first part of a primary key."""
-    return mapped_column(primary_key=True)
+    return mapped_column(kind, primary_key=True, comment=DIGEST)
 
 
 def created_now() -> MappedColumn[Any]:
     """Return a timestamp column that the database fills in when the row is inserted."""
-    return mapped_column(server_default=sa.func.now())
+    return mapped_column(server_default=sa.func.now(), comment="UTC, the database's clock")
 
 
 def allowed(column: str, words: tuple[str, ...], *, name: str) -> sa.CheckConstraint:

@@ -1,13 +1,19 @@
-"""Questions about blocks, the units of work of a stage: planned, started, finished or failed."""
+"""Questions about blocks, the units of work of a stage: planned, leased, finished or failed.
+
+Who works on a block holds its lease: until it is given back, or until it ends by the database's clock. Whoever lost a lease changes
+nothing any more.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from halo_core.errors import StoreError
+from halo_core.errors import LeaseLostError, StoreError
 from halo_core.store.models import Block
 from halo_core.store.sessions import lock
+
+_NO_LEASE: Mapping[str, None] = {"lease_owner": None, "lease_until": None}
 
 
 class BlockPlan(NamedTuple):
@@ -27,6 +33,13 @@ class BlockProgress(NamedTuple):
     n_tasks_finished: int
     n_tasks: int
     elapsed_s: float | None
+
+
+class Lease(NamedTuple):
+    """Who works on a block, and how long the lease still holds [s]."""
+
+    owner: str
+    left_s: float
 
 
 def plan_blocks(connection: sa.Connection, digest: str, plans: Iterable[BlockPlan]) -> None:
@@ -58,20 +71,101 @@ def planned_blocks(connection: sa.Connection, digest: str) -> list[BlockPlan]:
     return [BlockPlan(*row) for row in connection.execute(query.order_by(Block.block))]
 
 
-def start_block(connection: sa.Connection, digest: str, block: int, host: str) -> None:
-    """Record that a machine starts a block: one more attempt, the last error forgotten."""
-    values = {"attempts": Block.attempts + 1, "host": host, "started": sa.func.now(), "finished": None, "error": None}
-    _update(connection, digest, block, values)
+def take_lease(connection: sa.Connection, digest: str, block: int, owner: str, *, seconds: float, host: str) -> bool:
+    """Take a block's lease unless another's is alive: one more attempt, on this machine, the last error forgotten.
+
+    Parameters
+    ----------
+    connection : Connection
+    digest : str
+    block : int
+    owner : str
+        A text no other attempt has.
+    seconds : float
+        Length of the lease; > 0 [s].
+    host : str
+        Machine, for people.
+
+    Returns
+    -------
+    bool
+        Whether the lease is the owner's now.
+
+    Raises
+    ------
+    StoreError
+        The block was never planned.
+    """
+    now, until = _clock(connection, 0.0), _clock(connection, seconds)
+    is_free = Block.lease_until.is_(None) | (Block.lease_until <= now)
+    attempt = {"attempts": Block.attempts + 1, "host": host, "started": sa.func.now(), "finished": None, "error": None}
+    values = {**attempt, "lease_owner": owner, "lease_until": until}
+    if _changed(connection, digest, block, values, is_free):
+        return True
+    _require_planned(connection, digest, block)
+    return False
 
 
-def finish_block(connection: sa.Connection, digest: str, block: int) -> None:
-    """Record that a block's rows are loaded; call it in the transaction that loads them."""
-    _update(connection, digest, block, {"finished": sa.func.now(), "error": None})
+def renew_lease(connection: sa.Connection, digest: str, block: int, owner: str, *, seconds: float) -> bool:
+    """Let a lease end this much after now [s]; False where it is another's or nobody's."""
+    return _changed(connection, digest, block, {"lease_until": _clock(connection, seconds)}, Block.lease_owner == owner)
 
 
-def fail_block(connection: sa.Connection, digest: str, block: int, error: str) -> None:
-    """Record why an attempt at a block failed."""
-    _update(connection, digest, block, {"finished": None, "error": error})
+def release_lease(connection: sa.Connection, digest: str, block: int, owner: str, *, error: str | None = None) -> bool:
+    """Give a lease back, with the error that ended the attempt if one did; False where it is another's or nobody's."""
+    values = {**_NO_LEASE, **({} if error is None else {"finished": None, "error": error})}
+    return _changed(connection, digest, block, values, Block.lease_owner == owner)
+
+
+def live_lease(connection: sa.Connection, digest: str, block: int) -> Lease | None:
+    """Return who works on a block, and for how long the lease still holds; None where nobody does."""
+    now = _clock(connection, 0.0)
+    query = sa.select(Block.lease_owner, _seconds_from(connection, now, sa.type_coerce(Block.lease_until, sa.DateTime())))
+    row = connection.execute(query.where(_is_block(digest, block), Block.lease_until > now)).first()
+    return None if row is None else Lease(str(row[0]), float(row[1]))
+
+
+def live_leases(connection: sa.Connection, digests: Iterable[str]) -> dict[tuple[str, int], str]:
+    """Return the owner of every live lease on blocks of these stages, by digest and block."""
+    query = sa.select(Block.stage_digest, Block.block, Block.lease_owner).where(
+        Block.stage_digest.in_(list(digests)), Block.lease_until > _clock(connection, 0.0)
+    )
+    return {(row.stage_digest, row.block): row.lease_owner for row in connection.execute(query)}
+
+
+def finish_block(connection: sa.Connection, digest: str, block: int, *, owner: str | None = None) -> None:
+    """Record that a block's rows are loaded; call it in the transaction that loads them.
+
+    Parameters
+    ----------
+    connection : Connection
+    digest : str
+    block : int
+    owner : str or None
+        Holder of the lease, which ends with this. None finishes a block that needs no lease: its rows alone were loaded.
+
+    Raises
+    ------
+    LeaseLostError
+        The lease is another's or nobody's: the transaction must be given up.
+    StoreError
+        The block was never planned.
+    """
+    values = {"finished": sa.func.now(), "error": None}
+    if owner is None:
+        if not _changed(connection, digest, block, values):
+            _require_planned(connection, digest, block)
+    elif not _changed(connection, digest, block, {**values, **_NO_LEASE}, Block.lease_owner == owner):
+        _require_planned(connection, digest, block)
+        raise LeaseLostError(
+            f"block {block} of stage {digest}: the lease ended before the work did and the block is another worker's; nothing of this "
+            "attempt was loaded. If it happens often, make [state] lease_seconds longer"
+        )
+
+
+def unfinish_block(connection: sa.Connection, digest: str, block: int) -> None:
+    """Record that a block's rows are not loaded (any more)."""
+    _changed(connection, digest, block, {"finished": None})
 
 
 def finished_blocks(connection: sa.Connection, digest: str) -> set[int]:
@@ -92,20 +186,36 @@ def block_progress(connection: sa.Connection, digest: str) -> BlockProgress:
         sa.func.count(Block.block),
         sa.cast(sa.func.coalesce(sa.func.sum(Block.n_tasks).filter(Block.finished.is_not(None)), 0), sa.BigInteger),
         sa.cast(sa.func.coalesce(sa.func.sum(Block.n_tasks), 0), sa.BigInteger),
-        _seconds_since(connection, sa.func.min(Block.started)),
+        _seconds_from(connection, sa.func.min(Block.started), _clock(connection, 0.0)),
     )
     return BlockProgress(*connection.execute(query.where(Block.stage_digest == digest)).one())
 
 
-def _seconds_since(connection: sa.Connection, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[float]:
-    """Return the database's clock minus a moment [s]."""
+def _clock(connection: sa.Connection, plus_s: float) -> sa.ColumnElement[Any]:
+    """Return the database's clock at this very statement, plus some seconds; on SQLite as the text its columns hold."""
     if connection.dialect.name == "sqlite":
-        return (sa.func.julianday("now") - sa.func.julianday(moment)) * 86_400.0
-    return sa.cast(sa.extract("epoch", sa.func.clock_timestamp() - moment), sa.Double)
+        return sa.func.strftime("%Y-%m-%d %H:%M:%f", "now", f"{plus_s:+.3f} seconds", type_=sa.Text())
+    return sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, plus_s)
 
 
-def _update(connection: sa.Connection, digest: str, block: int, values: Mapping[str, Any]) -> None:
-    """Change one block's row; a block that was never planned is an error."""
-    result = connection.execute(sa.update(Block).where(Block.stage_digest == digest, Block.block == block).values(**values))
-    if result.rowcount != 1:
+def _seconds_from(connection: sa.Connection, start: sa.ColumnElement[Any], end: sa.ColumnElement[Any]) -> sa.ColumnElement[float]:
+    """Return how long after one moment another is [s]."""
+    if connection.dialect.name == "sqlite":
+        return (sa.func.julianday(end) - sa.func.julianday(start)) * 86_400.0
+    return sa.cast(sa.extract("epoch", end - start), sa.Double)
+
+
+def _is_block(digest: str, block: int) -> sa.ColumnElement[bool]:
+    """Return the condition that names one block."""
+    return (Block.stage_digest == digest) & (Block.block == block)
+
+
+def _changed(connection: sa.Connection, digest: str, block: int, values: Mapping[str, Any], *conditions: sa.ColumnElement[bool]) -> bool:
+    """Change one block's row in one statement where it meets the conditions, and return whether it did."""
+    return connection.execute(sa.update(Block).where(_is_block(digest, block), *conditions).values(**values)).rowcount == 1
+
+
+def _require_planned(connection: sa.Connection, digest: str, block: int) -> None:
+    """Refuse a block that was never planned."""
+    if connection.execute(sa.select(Block.block).where(_is_block(digest, block))).first() is None:
         raise StoreError(f"block {block} of stage {digest} was never planned; call plan_blocks first")

@@ -1,10 +1,13 @@
 """Bulk rows in and out: a digest's rows, or one block's, are replaced as a whole within the caller's transaction.
 
-Postgres gets them by COPY, SQLite by executemany, both from Arrow, never as one object per row.
+Postgres gets them by COPY in its binary format, SQLite by executemany, both from Arrow, never as one object per row. Rows go in in the
+order of the key, which writes each page of the key's index once.
 """
 
+import hashlib
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -17,15 +20,13 @@ from halo_core.errors import StoreError
 from halo_core.store.base import Base
 from halo_core.store.sessions import lock
 
-COPY_CHUNK_ROWS = 100_000
-"""Rows encoded at once for COPY [rows]: about 100 MB of text for the widest table."""
+COPY_CHUNK_ROWS = 50_000
+"""Rows encoded at once for COPY [rows]: about 40 MB for the widest table; one chunk is encoded while another is sent."""
 
 SQLITE_CHUNK_ROWS = 20_000
 """Rows turned into Python objects at once [rows]: about 40 MB for the widest table."""
 
-_COPY_OPTIONS = "FORMAT csv, ENCODING 'UTF8'"
-_CSV_OPTIONS = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
-"""Every text is quoted and NULL is not, which is how COPY tells NULL from an empty string."""
+_SEND_BYTES = 1 << 16
 
 _ARROW_TYPES: dict[type[Any], pa.DataType] = {
     sa.BigInteger: pa.int64(),
@@ -115,6 +116,40 @@ def fetch_rows(
     return pa.Table.from_batches(batches, schema=schema)
 
 
+def counts_by_block(connection: sa.Connection, model: type[Base], *, stage_digest: str) -> dict[int | None, int]:
+    """Return the number of rows of a digest by block, under None for a table without blocks; empty where there are none."""
+    table = _table(model)
+    block: sa.ColumnElement[Any] = table.c.block if "block" in table.c else sa.null()
+    query = sa.select(block, sa.func.count()).where(table.c.stage_digest == stage_digest)
+    rows = connection.execute(query.group_by(block) if "block" in table.c else query)
+    return {number: n_rows for number, n_rows in rows if n_rows}
+
+
+def checksum(model: type[Base], rows: pa.Table) -> str:
+    """Return the sha256 of rows, whatever their order: equal where objects and state hold the same to the last bit.
+
+    Parameters
+    ----------
+    model : type of Base
+        Class of the table.
+    rows : Table
+        As for `replace_rows`.
+
+    Raises
+    ------
+    StoreError
+        Columns are missing, unknown or of a type the table does not have.
+    """
+    table = _table(model)
+    found = hashlib.sha256()
+    for batch in _in_order(table, _prepared(table, rows), SQLITE_CHUNK_ROWS):
+        arrays = [pc.add(array, 0.0) if pa.types.is_floating(array.type) else array for array in batch.columns]  # -0 is 0
+        text = io.BytesIO()
+        pa_csv.write_csv(pa.RecordBatch.from_arrays(arrays, names=batch.schema.names), text)
+        found.update(text.getbuffer())
+    return found.hexdigest()
+
+
 def _table(model: type[Base]) -> sa.Table:
     """Return the table of a class."""
     return Base.metadata.tables[model.__tablename__]
@@ -182,31 +217,51 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
     quote = connection.dialect.identifier_preparer.quote
     columns = ", ".join(quote(name) for name in rows.column_names)
     if connection.dialect.name == "postgresql":
-        _copy(connection, f"COPY {quote(table.name)} ({columns}) FROM STDIN WITH ({_COPY_OPTIONS})", rows)
+        _copy(connection, f"COPY {quote(table.name)} ({columns}) FROM STDIN WITH (FORMAT binary)", _in_order(table, rows, COPY_CHUNK_ROWS))
         return
-    marks = ", ".join("?" for _ in rows.column_names)
-    for batch in rows.to_batches(max_chunksize=SQLITE_CHUNK_ROWS):
-        connection.exec_driver_sql(f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})", _tuples(batch))
+    statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({', '.join('?' for _ in rows.column_names)})"
+    for batch in _in_order(table, rows, SQLITE_CHUNK_ROWS):
+        connection.exec_driver_sql(statement, _tuples(batch))
 
 
-def _copy(connection: sa.Connection, statement: str, rows: pa.Table) -> None:
-    """Send rows through COPY, one CSV text per chunk."""
+def _copy(connection: sa.Connection, statement: str, batches: Iterator[pa.RecordBatch]) -> None:
+    """Send rows through COPY, batch by batch."""
     driver_error = connection.dialect.loaded_dbapi.Error
     with closing(connection.connection.cursor()) as cursor:
-        for text in _csv_chunks(rows):
+        for data in _one_ahead(_binary(batch) for batch in batches):
             try:
-                cursor.copy_expert(statement, text)
+                cursor.copy_expert(statement, data, size=_SEND_BYTES)
             except driver_error as error:
                 raise StoreError(f"the state database refused rows: {str(error).strip().splitlines()[0]}") from error
 
 
-def _csv_chunks(rows: pa.Table) -> Iterator[io.BytesIO]:
-    """Yield the rows as CSV."""
-    for start in range(0, rows.num_rows, COPY_CHUNK_ROWS):
-        text = io.BytesIO()
-        pa_csv.write_csv(rows.slice(start, COPY_CHUNK_ROWS), text, _CSV_OPTIONS)
-        text.seek(0)
-        yield text
+def _in_order(table: sa.Table, rows: pa.Table, size: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in the order of the table's key, some at a time."""
+    order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in _key(table)])
+    for start in range(0, rows.num_rows, size):
+        yield rows.take(order[start : start + size]).combine_chunks().to_batches()[0]
+
+
+def _key(table: sa.Table) -> list[str]:
+    """Return the names of the key's columns within a digest."""
+    return [column.name for column in table.primary_key.columns if column.name != "stage_digest"]
+
+
+def _binary(batch: pa.RecordBatch) -> io.BytesIO:
+    """Return rows in the binary format of COPY."""
+    from pgpq import ArrowToPostgresBinaryEncoder  # installed with the Postgres driver, which a state in SQLite does not need
+
+    encoder = ArrowToPostgresBinaryEncoder(batch.schema)
+    return io.BytesIO(b"".join((encoder.write_header(), encoder.write_batch(batch), encoder.finish())))
+
+
+def _one_ahead(items: Iterator[io.BytesIO]) -> Iterator[io.BytesIO]:
+    """Yield the items, the next one made by a thread meanwhile."""
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        coming = maker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = maker.submit(next, items, None)
+            yield item
 
 
 def _tuples(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:

@@ -59,6 +59,12 @@ def register_campaign(connection: sa.Connection, name: str, config: Mapping[str,
     return connection.execute(query).scalar_one()
 
 
+def set_created(connection: sa.Connection, campaign_id: int, moment: str) -> None:
+    """Say when a run was first registered, as an ISO 8601 text; for a state that is rebuilt."""
+    created_at = datetime.fromisoformat(moment)
+    connection.execute(sa.update(Campaign).where(Campaign.campaign_id == campaign_id).values(created_at=created_at))
+
+
 def link_stage(connection: sa.Connection, campaign_id: int, word: str, digest: str) -> None:
     """Say which digest a run uses for a stage; a later link of the same word replaces the earlier. The stage must be recorded."""
     lock(connection, "campaign_stages", campaign_id)

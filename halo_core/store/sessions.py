@@ -131,7 +131,7 @@ def _transaction(url: str, *, is_writer: bool) -> Iterator[sa.Connection]:
         with connection.execution_options(**{_IS_WRITER: is_writer}) as opened, opened.begin():
             yield opened
     except sa.exc.DBAPIError as error:
-        hint = "; run: halo state upgrade" if _lacks_table(error) else ""
+        hint = "; run: halo state upgrade" if _lacks_something(error) else ""
         raise StoreError(f"the state database {shown} refused a statement: {_first_line(error)}{hint}") from error
 
 
@@ -185,10 +185,10 @@ def _sqlite_path(parsed: sa.URL) -> Path:
     return Path(str(parsed.database))
 
 
-def _lacks_table(error: sa.exc.DBAPIError) -> bool:
-    """Tell whether a statement failed for want of a table or view."""
+def _lacks_something(error: sa.exc.DBAPIError) -> bool:
+    """Tell whether a statement failed for want of a table, view or column: the state is of another revision."""
     text = str(error.orig)
-    return "no such table" in text or ("relation" in text and "does not exist" in text)
+    return "no such table" in text or "no such column" in text or (text.startswith(("relation", "column")) and "does not exist" in text)
 
 
 def _first_line(error: sa.exc.DBAPIError) -> str:

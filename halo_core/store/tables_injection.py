@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from halo_core.store.base import Base, allowed, digest_key
+from halo_core.store.base import BYTEWISE, Base, allowed, digest_key
 
 
 class PlannedCount(Base):
@@ -13,24 +13,22 @@ class PlannedCount(Base):
     __table_args__ = (sa.CheckConstraint("n_injections >= 0 AND n_controls >= 0", name="counts_not_negative"),)
 
     stage_digest: Mapped[str] = digest_key()
-    tier: Mapped[str] = mapped_column(primary_key=True)
-    region_split: Mapped[str] = mapped_column(primary_key=True)
-    stamp_size: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    n_injections: Mapped[int]
-    n_controls: Mapped[int]
+    tier: Mapped[str] = mapped_column(primary_key=True, comment="debug, grid or train")
+    region_split: Mapped[str] = mapped_column(primary_key=True, comment="train, val or test")
+    stamp_size: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="[pix]")
+    n_injections: Mapped[int] = mapped_column(comment="tasks with an arc, over all bandsets")
+    n_controls: Mapped[int] = mapped_column(comment="tasks without an arc, over all bandsets")
 
 
 class InjectionTask(Base):
     """One row per task: physical injection x stamp size x bandset, every parameter frozen; written by the manifest stage.
 
-    Columns are those of `halo_core.records.MANIFEST`. The indexes answer: a task by its id, all views of one physical
-    injection, the tasks of a block.
+    Columns are those of `halo_core.records.MANIFEST`. The key answers a digest's tasks and a task by the start of its id, the index
+    the tasks of a block, among them all views of one physical injection.
     """
 
     __tablename__ = "injection_tasks"
     __table_args__ = (
-        sa.Index(None, "task_id"),
-        sa.Index(None, "physical_id"),
         sa.Index(None, "stage_digest", "block"),
         allowed("tier", ("debug", "grid", "train"), name="tier_known"),
         sa.CheckConstraint("theta_e_arcsec >= 0 AND src_reff_arcsec >= 0", name="sizes_not_negative"),
@@ -39,8 +37,8 @@ class InjectionTask(Base):
         sa.CheckConstraint("task_seed >= 0", name="task_seed_not_negative"),
     )
 
-    stage_digest: Mapped[str] = digest_key()
-    task_id: Mapped[str] = mapped_column(primary_key=True)
+    stage_digest: Mapped[str] = digest_key(BYTEWISE)
+    task_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
     physical_id: Mapped[str]
     experiment_id: Mapped[str]
     block: Mapped[int]
@@ -95,12 +93,11 @@ class InjectionTask(Base):
 class InjectionResult(Base):
     """One row per task: what was painted and measured, or why not; written by the injection stage block by block.
 
-    Columns are those of `halo_core.records.RESULTS`. The indexes answer: the results of a task, the results of a block.
+    Columns are those of `halo_core.records.RESULTS`. The key answers the result of a task, the index the results of a block.
     """
 
     __tablename__ = "injection_results"
     __table_args__ = (
-        sa.Index(None, "task_id"),
         sa.Index(None, "stage_digest", "block"),
         sa.CheckConstraint("flags >= 0", name="flags_not_negative"),
         sa.CheckConstraint("cutout_ok OR NOT metrics_ok", name="metrics_need_cutout"),
@@ -108,8 +105,8 @@ class InjectionResult(Base):
         sa.CheckConstraint("magnification > 0", name="magnification_positive"),
     )
 
-    stage_digest: Mapped[str] = digest_key()
-    task_id: Mapped[str] = mapped_column(primary_key=True)
+    stage_digest: Mapped[str] = digest_key(BYTEWISE)
+    task_id: Mapped[str] = mapped_column(BYTEWISE, primary_key=True)
     block: Mapped[int]
     cutout_ok: Mapped[bool]
     metrics_ok: Mapped[bool]

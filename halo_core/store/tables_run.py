@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from halo_core.store.base import ROW_ID, Base, allowed, created_now, digest_key
+from halo_core.store.base import DIGEST, ROW_ID, Base, allowed, created_now, digest_key
 
 
 class Campaign(Base):
@@ -14,9 +14,11 @@ class Campaign(Base):
     __tablename__ = "campaigns"
     __table_args__ = (sa.Index(None, "name"),)
 
-    campaign_id: Mapped[int] = mapped_column(ROW_ID, primary_key=True, autoincrement=True)
-    name: Mapped[str]
-    config: Mapped[str]
+    campaign_id: Mapped[int] = mapped_column(
+        ROW_ID, primary_key=True, autoincrement=True, comment="number of the run, larger for a later one"
+    )
+    name: Mapped[str] = mapped_column(comment="label for people; a campaign that is run again keeps it")
+    config: Mapped[str] = mapped_column(comment="JSON object: every parameter of the run as text")
     created_at: Mapped[datetime] = created_now()
 
 
@@ -25,9 +27,9 @@ class CampaignStage(Base):
 
     __tablename__ = "campaign_stages"
 
-    campaign_id: Mapped[int] = mapped_column(sa.BigInteger(), sa.ForeignKey("campaigns.campaign_id"), primary_key=True)
-    stage: Mapped[str] = mapped_column(primary_key=True)
-    stage_digest: Mapped[str] = mapped_column(sa.ForeignKey("stages.stage_digest"), index=True)
+    campaign_id: Mapped[int] = mapped_column(sa.BigInteger(), sa.ForeignKey("campaigns.campaign_id"), primary_key=True, comment="the run")
+    stage: Mapped[str] = mapped_column(primary_key=True, comment="word of the stage; validation_WORD for its checks")
+    stage_digest: Mapped[str] = mapped_column(sa.ForeignKey("stages.stage_digest"), index=True, comment="digest the run uses for it")
 
 
 class Stage(Base):
@@ -40,18 +42,21 @@ class Stage(Base):
     )
 
     stage_digest: Mapped[str] = digest_key()
-    stage: Mapped[str]
-    science_version: Mapped[int]
-    config: Mapped[str]
-    code_version: Mapped[str]
-    counts: Mapped[str | None]
-    status: Mapped[str]
+    stage: Mapped[str] = mapped_column(comment="word of the stage; validation_WORD for its checks")
+    science_version: Mapped[int] = mapped_column(comment="version of what decides the stage's bytes")
+    config: Mapped[str] = mapped_column(comment="JSON object: the stage's own parameters")
+    code_version: Mapped[str] = mapped_column(comment="version of dark-halo-scope")
+    counts: Mapped[str | None] = mapped_column(comment="JSON object: what the stage counted; NULL until it is done")
+    status: Mapped[str] = mapped_column(comment="planned, done or failed")
     created_at: Mapped[datetime] = created_now()
-    finished_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None] = mapped_column(comment="UTC, the database's clock; NULL until it ended")
 
 
 class Block(Base):
-    """One row per block of a stage; `finished` is NULL until the block's rows are loaded; written by the block's task."""
+    """One row per block of a stage; `finished` is NULL until the block's rows are loaded; written by the block's task.
+
+    `lease_owner` works on the block and no one else does, until `lease_until` by the database's clock.
+    """
 
     __tablename__ = "blocks"
     __table_args__ = (
@@ -59,16 +64,18 @@ class Block(Base):
         sa.CheckConstraint("finished IS NULL OR error IS NULL", name="finished_without_error"),
     )
 
-    stage_digest: Mapped[str] = mapped_column(sa.ForeignKey("stages.stage_digest"), primary_key=True)
-    block: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    n_injections: Mapped[int]
-    n_tasks: Mapped[int]
-    n_bricks: Mapped[int]
-    attempts: Mapped[int]
-    host: Mapped[str | None]
-    started: Mapped[datetime | None]
-    finished: Mapped[datetime | None]
-    error: Mapped[str | None]
+    stage_digest: Mapped[str] = mapped_column(sa.ForeignKey("stages.stage_digest"), primary_key=True, comment=DIGEST)
+    block: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="0-based number of the block")
+    n_injections: Mapped[int] = mapped_column(comment="physical injections and controls")
+    n_tasks: Mapped[int] = mapped_column(comment="tasks: injections x stamp sizes x bandsets")
+    n_bricks: Mapped[int] = mapped_column(comment="bricks of its hosts")
+    attempts: Mapped[int] = mapped_column(comment="how often it was started; 0 where its rows alone were loaded")
+    host: Mapped[str | None] = mapped_column(comment="machine of the last attempt")
+    started: Mapped[datetime | None] = mapped_column(comment="start of the last attempt, UTC, the database's clock")
+    finished: Mapped[datetime | None] = mapped_column(comment="when its rows were loaded, UTC, the database's clock; NULL until then")
+    error: Mapped[str | None] = mapped_column(comment="what ended the last attempt; NULL where nothing did")
+    lease_owner: Mapped[str | None] = mapped_column(comment="machine and process that works on it; NULL where none does")
+    lease_until: Mapped[datetime | None] = mapped_column(comment="end of the lease unless it is renewed, UTC, the database's clock")
 
 
 class ValidationFinding(Base):
@@ -80,15 +87,15 @@ class ValidationFinding(Base):
         allowed("severity", ("error", "warning"), name="severity_known"),
     )
 
-    finding_id: Mapped[int] = mapped_column(ROW_ID, primary_key=True, autoincrement=True)
-    stage_digest: Mapped[str]
-    stage: Mapped[str]
-    check_name: Mapped[str]
-    is_ok: Mapped[bool]
-    severity: Mapped[str]
-    observed: Mapped[str]
-    expected: Mapped[str]
-    sentence: Mapped[str]
+    finding_id: Mapped[int] = mapped_column(ROW_ID, primary_key=True, autoincrement=True, comment="number of the row")
+    stage_digest: Mapped[str] = mapped_column(comment="digest of the checks, or of the stage that stopped")
+    stage: Mapped[str] = mapped_column(comment="word of the stage that was checked")
+    check_name: Mapped[str] = mapped_column(comment="name of the check")
+    is_ok: Mapped[bool] = mapped_column(comment="whether it passed")
+    severity: Mapped[str] = mapped_column(comment="error stops the run, warning does not")
+    observed: Mapped[str] = mapped_column(comment="what was seen")
+    expected: Mapped[str] = mapped_column(comment="what was to be seen")
+    sentence: Mapped[str] = mapped_column(comment="the law that was checked")
     created_at: Mapped[datetime] = created_now()
 
 
@@ -98,7 +105,17 @@ class FlagName(Base):
     __tablename__ = "flag_names"
     __table_args__ = (sa.UniqueConstraint("name"), allowed("kind", ("loss", "note"), name="kind_known"))
 
-    bit: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    name: Mapped[str]
-    kind: Mapped[str]
-    sentence: Mapped[str]
+    bit: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="value of the bit in flags")
+    name: Mapped[str] = mapped_column(comment="name of the flag")
+    kind: Mapped[str] = mapped_column(comment="loss: the task is not evaluated; note: it is")
+    sentence: Mapped[str] = mapped_column(comment="what the flag says")
+
+
+class Comment(Base):
+    """One row per table, view and column of the state; written by the migrations, which put the same texts beside them in Postgres."""
+
+    __tablename__ = "comments"
+
+    relation: Mapped[str] = mapped_column(primary_key=True, comment="table or view")
+    column_name: Mapped[str] = mapped_column(primary_key=True, comment="column; empty for the table or view itself")
+    sentence: Mapped[str] = mapped_column(comment="what it is; a unit stands first, in brackets")

@@ -5,12 +5,15 @@ import sys
 import click
 
 from halo_core.errors import HaloError
+from luigi_tasks.cli.campaign import campaign
 from luigi_tasks.cli.doctor import doctor
 from luigi_tasks.cli.place import init
 from luigi_tasks.cli.report import report
 from luigi_tasks.cli.stamps import stamps
 from luigi_tasks.cli.state import state
 from luigi_tasks.cli.status import status
+from luigi_tasks.cli.storage import storage
+from luigi_tasks.cli.supervise import supervise
 
 
 class _Group(click.Group):
@@ -31,5 +34,5 @@ def main() -> None:
     """Dark Halo Scope beside the pipeline: look, check, set up. The pipeline itself is `luigi --module luigi_tasks RunCampaign`."""
 
 
-for command in (doctor, init, report, stamps, state, status):
+for command in (campaign, doctor, init, report, stamps, state, status, storage, supervise):
     main.add_command(command)

@@ -35,5 +35,8 @@ def state_url_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def objects_root_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --objects-root."""
     return click.option(
-        "--objects-root", default=lambda: configured_value("objects", "root"), show_default="[objects] root", help="Folder of the objects."
+        "--objects-root",
+        default=lambda: configured_value("objects", "root"),
+        show_default="[objects] root",
+        help="Folder or s3://bucket/prefix.",
     )(function)

@@ -13,7 +13,7 @@ from halo_core.stamps import Stamp, read_stamps, write_fits, write_npz
 from halo_core.store import injection as injection_rows
 from halo_core.store.sessions import read
 from luigi_tasks.cli.options import objects_root_option, state_url_option
-from luigi_tasks.objects import FolderObjects, open_objects
+from luigi_tasks.objects import Objects, open_objects
 from luigi_tasks.targets import TASKS_FILE, block_prefix
 
 
@@ -46,11 +46,11 @@ def show(task_id: str, out: Path, state_url: str, objects_root: str) -> None:
         click.echo(base.with_suffix(suffix))
 
 
-def _stamp(found: sa.RowMapping, objects: FolderObjects) -> Stamp:
+def _stamp(found: sa.RowMapping, objects: Objects) -> Stamp:
     """Return the stamp of a task that the state knows."""
     folder = block_prefix("injection", found["injection_digest"], found["block"])
     tasks = read_table(objects.path(f"{block_prefix('manifest', found['manifest_digest'], found['block'])}/{TASKS_FILE}"))
     row = tasks.filter([task == found["task_id"] for task in tasks["task_id"].to_pylist()])
     if row.num_rows != 1:
         raise SurveyDataError(f"task {found['task_id']} is in the state and not in the manifest's objects below {objects.root}")
-    return next(read_stamps(objects.path(folder), row))
+    return next(read_stamps(objects.local_folder(folder), row))

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from halo_core.errors import StoreError
 from halo_core.stages.summary import headline
-from halo_core.store import campaigns, injection, summary, validation
+from halo_core.store import blocks, campaigns, injection, summary, validation
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import read
 from luigi_tasks.cli.options import configured_value, state_url_option
@@ -39,6 +39,7 @@ def status(campaign: str | None, state_url: str) -> None:
         digests = campaigns.run_digests(connection, run.campaign_id)
         console.print(_progress(connection, run.name), "")
         _print_books(console, connection, run.name, digests)
+        _print_workers(console, connection, digests)
         _print_failures(console, connection, digests)
         if "summary" in digests:
             console.print("", _completeness(headline(summary.headline(connection, stage_digest=digests["summary"]))), "")
@@ -95,6 +96,13 @@ def _print_books(console: Console, connection: sa.Connection, name: str, digests
     console.print(
         "Not evaluated, by reason: " + (", ".join(f"{reason} {n:,}" for reason, n in sorted(lost.items())) or "none"), highlight=False
     )
+
+
+def _print_workers(console: Console, connection: sa.Connection, digests: Mapping[str, str]) -> None:
+    """Print which blocks are being worked on, and where."""
+    words = {digest: word for word, digest in digests.items()}
+    for (digest, block), owner in sorted(blocks.live_leases(connection, words).items()):
+        console.print(f"At work: {words[digest]}, block {block}, on {owner.partition(':')[0]}", highlight=False, markup=False)
 
 
 def _print_failures(console: Console, connection: sa.Connection, digests: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from halo_core.flags import NOTES, SENTENCES, Flag
 from halo_core.records import CELLS
 from halo_core.store import schema
-from halo_core.store.models import Base
+from halo_core.store.models import VIEWS, Base
 from halo_core.store.sessions import begin, read
 
 TABLES = sorted(Base.metadata.tables)
@@ -29,7 +29,7 @@ def test_head_is_the_models(shared_url):
     [
         "ALTER TABLE parents ADD COLUMN extra BIGINT",
         "ALTER TABLE injection_results DROP COLUMN snr_aperture_g",
-        "DROP INDEX ix_injection_tasks_physical_id",
+        "DROP INDEX ix_injection_tasks_stage_digest_block",
         "CREATE TABLE more (x BIGINT)",
     ],
 )
@@ -79,6 +79,33 @@ def test_the_state_names_every_flag_bit_as_the_code_does(shared_url):
     assert found == [(flag.value, flag.name, "note" if flag & NOTES else "loss", SENTENCES[flag]) for flag in Flag]
 
 
+def _comments_of_models() -> dict[tuple[str, str], str]:
+    """Return what each table, view and column is, by its names."""
+    found = {(table.name, ""): table.comment for table in Base.metadata.tables.values()}
+    found |= {(table.name, column.name): column.comment for table in Base.metadata.tables.values() for column in table.columns}
+    return found | {(name, ""): sentence for name, sentence in VIEWS.items()}
+
+
+def test_every_table_view_and_column_has_its_comment_in_the_state(shared_url):
+    with read(shared_url) as connection:
+        rows = connection.execute(sa.text("SELECT relation, column_name, sentence FROM comments")).all()
+    assert {(row.relation, row.column_name): row.sentence for row in rows} == _comments_of_models()
+    assert all(_comments_of_models().values())
+
+
+@pytest.mark.parametrize("shared_url", ["postgres"], indirect=True)
+def test_postgres_says_the_same_beside_them(shared_url):
+    with read(shared_url) as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT c.relname, COALESCE(a.attname, ''), d.description FROM pg_description d JOIN pg_class c ON c.oid = d.objoid"
+                " LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0"
+                " WHERE d.classoid = 'pg_class'::regclass AND c.relnamespace = 'public'::regnamespace"
+            )
+        ).all()
+    assert {(row[0], row[1]): row[2] for row in rows} == _comments_of_models()
+
+
 def test_completeness_view_holds_every_column_of_the_cells(shared_url):
     with read(shared_url) as connection:
         columns = [column["name"] for column in sa.inspect(connection).get_columns("v_completeness")]
@@ -88,4 +115,4 @@ def test_completeness_view_holds_every_column_of_the_cells(shared_url):
 def test_views_are_those_of_the_design(shared_url):
     with read(shared_url) as connection:
         found = sa.inspect(connection).get_view_names()
-    assert sorted(found) == ["v_accounting", "v_completeness", "v_latest_stages", "v_losses", "v_progress", "v_task_full"]
+    assert sorted(found) == sorted(VIEWS)

@@ -1,6 +1,7 @@
 """Laws of the migrations: each step goes up, down and up again on both databases, and a failed one leaves nothing."""
 
 import multiprocessing
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from halo_core.store.sessions import begin, read
 
 ROOT = Path(__file__).resolve().parents[2]
 REVISIONS = [script.revision for script in reversed(list(schema._scripts().walk_revisions()))]
+POSTGRES_ALONE = ("0017",)
+"""Revisions that change nothing in SQLite."""
+
 FORK = multiprocessing.get_context("fork")
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -29,9 +33,13 @@ def _contents(url: str) -> list[tuple[str, ...]]:
                 "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'",
                 "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid > 0",
                 "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'",
+                "SELECT relname, objsubid, description FROM pg_description JOIN pg_class ON pg_class.oid = objoid"
+                " WHERE classoid = 'pg_class'::regclass AND relnamespace = 'public'::regnamespace",
             ]
         rows = [tuple(row) for query in queries for row in connection.execute(sa.text(query))]
-    return sorted(row for row in rows if "alembic_version" not in row[0] and not row[0].startswith(("pg_", "information_schema")))
+    return sorted(
+        (row for row in rows if "alembic_version" not in row[0] and not row[0].startswith(("pg_", "information_schema"))), key=repr
+    )
 
 
 def test_the_revisions_are_one_line_and_named_by_number():
@@ -42,7 +50,7 @@ def test_the_revisions_are_one_line_and_named_by_number():
 
 def test_revisions_import_nothing_of_the_project():
     for script in schema._scripts().walk_revisions():
-        assert "halo_core" not in Path(script.path).read_text()
+        assert not re.search(r"^\s*(from|import) (halo_core|luigi_tasks)", Path(script.path).read_text(), re.MULTILINE)
 
 
 def test_each_step_goes_up_down_and_up(state_url):
@@ -50,7 +58,7 @@ def test_each_step_goes_up_down_and_up(state_url):
     for number, revision in enumerate(REVISIONS):
         schema.upgrade(state_url, revision)
         after = _contents(state_url)
-        assert after != before
+        assert after != before or (revision in POSTGRES_ALONE and state_url.startswith("sqlite"))
         schema.downgrade(state_url, REVISIONS[number - 1] if number else "base")
         assert _contents(state_url) == before
         schema.upgrade(state_url, revision)

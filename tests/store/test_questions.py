@@ -20,6 +20,11 @@ def connection(migrated_url):
         yield opened
 
 
+def take(connection: sa.Connection, block: int, *, host: str = "node1", seconds: float = 60.0) -> bool:
+    """Take the lease of a block as process 7 of a machine."""
+    return blocks.take_lease(connection, "a1b2", block, f"{host}/7", seconds=seconds, host=host)
+
+
 def test_a_run_is_new_only_when_its_configuration_is(connection):
     first = campaigns.register_campaign(connection, "field", {"a": 1, "b": 2})
     assert campaigns.register_campaign(connection, "field", {"b": 2, "a": 1}) == first
@@ -82,7 +87,9 @@ def test_unrecorded_stages_and_unplanned_blocks_are_refused(connection):
     with pytest.raises(StoreError, match="stage 0000 is not recorded"):
         stages.finish_stage(connection, "0000", {})
     with pytest.raises(StoreError, match="block 3 of stage a1b2 was never planned"):
-        blocks.start_block(connection, "a1b2", 3, "node1")
+        take(connection, 3)
+    with pytest.raises(StoreError, match="block 3 of stage a1b2 was never planned"):
+        blocks.finish_block(connection, "a1b2", 3)
 
 
 def test_a_prefix_finds_digests_and_takes_no_wildcard(connection):
@@ -109,7 +116,7 @@ def test_progress_counts_finished_blocks_and_the_databases_clock(connection):
     assert blocks.block_progress(connection, "a1b2") == (0, 3, 0, 32, None)
     past = {"sqlite": "datetime('now', '-90 seconds')", "postgresql": "now() - interval '90 seconds'"}[connection.dialect.name]
     for number in (0, 1):
-        blocks.start_block(connection, "a1b2", number, "node1")
+        assert take(connection, number)
     connection.execute(sa.text(f"UPDATE blocks SET started = {past} WHERE block = 0"))
     blocks.finish_block(connection, "a1b2", 0)
     progress = blocks.block_progress(connection, "a1b2")
@@ -120,11 +127,11 @@ def test_progress_counts_finished_blocks_and_the_databases_clock(connection):
 def test_attempts_are_counted_and_errors_kept_until_the_next(connection):
     blocks.plan_blocks(connection, "a1b2", PLANS)
     for number in (0, 0, 1):
-        blocks.start_block(connection, "a1b2", number, "node1")
-        blocks.fail_block(connection, "a1b2", number, "plane refused")
+        assert take(connection, number)
+        assert blocks.release_lease(connection, "a1b2", number, "node1/7", error="plane refused")
     assert blocks.failed_blocks(connection, "a1b2") == {0: "plane refused", 1: "plane refused"}
-    blocks.start_block(connection, "a1b2", 0, "node2")
-    blocks.finish_block(connection, "a1b2", 0)
+    assert take(connection, 0, host="node2")
+    blocks.finish_block(connection, "a1b2", 0, owner="node2/7")
     assert blocks.failed_blocks(connection, "a1b2") == {1: "plane refused"}
     row = connection.execute(sa.text("SELECT attempts, host FROM blocks WHERE block = 0")).one()
     assert tuple(row) == (3, "node2")

@@ -120,6 +120,11 @@ def test_a_state_without_tables_says_what_to_run(state_url):
         campaigns.campaign_names(connection)
 
 
+def test_a_state_without_a_column_says_what_to_run(migrated_url):
+    with pytest.raises(StoreError, match="run: halo state upgrade"), sessions.read(migrated_url) as connection:
+        connection.execute(sa.text("SELECT later FROM blocks"))
+
+
 def _register(url: str, worker: int) -> None:
     for number in range(15):
         with sessions.begin(url) as connection:

@@ -30,6 +30,7 @@ KEYS = {
     "blocks": ["stage_digest", "block"],
     "validation_findings": ["finding_id"],
     "flag_names": ["bit"],
+    "comments": ["relation", "column_name"],
 }
 
 

@@ -76,20 +76,20 @@ def plan(connection: sa.Connection, config: dict[str, int]) -> int:
     return run
 
 
-def load_block(connection: sa.Connection, number: int) -> None:
-    """Load the results of one block."""
+def load_block(connection: sa.Connection, number: int, *, owner: str | None = None) -> None:
+    """Load the results of one block, which ends its owner's lease."""
     rows = result_rows()
     part = rows.filter([block == number for block in rows["block"].to_pylist()])
     injection.store_results(connection, part, stage_digest=RUN, block=number)
-    blocks.finish_block(connection, RUN, number)
+    blocks.finish_block(connection, RUN, number, owner=owner)
 
 
 def finish(connection: sa.Connection) -> None:
     """Plan, load both blocks, and add the planes and the summary."""
     run = plan(connection, {"seed": 13})
     for number in (0, 1):
-        blocks.start_block(connection, RUN, number, "node1")
-        load_block(connection, number)
+        assert blocks.take_lease(connection, RUN, number, f"node1/{number}", seconds=60.0, host="node1")
+        load_block(connection, number, owner=f"node1/{number}")
     for word, digest in (("cache", CACHE), ("summary", CELL_TABLE)):
         stages.record_stage(connection, digest, word, 1, {}, "0.1.0")
         campaigns.link_stage(connection, run, word, digest)

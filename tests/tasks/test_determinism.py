@@ -19,7 +19,7 @@ KEYS = {HOSTS_FILE: "host_id", ARCS_FILE: "physical_id", RESULTS_FILE: "task_id"
 def test_two_workers_make_the_same_files_as_one(done_place: Place, place_before_pixels: Place) -> None:
     digest = place_before_pixels.task().digest_of("injection")
     assert place_before_pixels.run(InjectAll, workers=2) == LuigiStatusCode.SUCCESS
-    ours, theirs = place_before_pixels.seen(f"injection/{digest}/"), done_place.seen(f"injection/{digest}/")
+    ours, theirs = place_before_pixels.seen(f"injection/{digest}"), done_place.seen(f"injection/{digest}")
     blocks = {key: sha256 for key, (_, sha256) in theirs.items() if "/block=" in key}
     assert {key: sha256 for key, (_, sha256) in ours.items() if "/block=" in key} == blocks
     assert len(blocks) == 3 * 4

@@ -49,7 +49,7 @@ def test_findings_and_status_are_in_the_state(failed: tuple[Place, BaseException
 
 def test_nothing_after_it_ran(failed: tuple[Place, BaseException]) -> None:
     place = failed[0]
-    assert {key.split("/")[0] for key in place.seen()} == {*BEFORE_PIXELS, "cache", "injection"}
+    assert {key.split("/")[0] for key in place.seen()} == {*BEFORE_PIXELS, "cache", "injection", "campaigns"}
     assert place.rows("SELECT * FROM completeness_cells") == []
     assert not place.task().complete()
 

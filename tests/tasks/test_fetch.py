@@ -1,6 +1,6 @@
 """Laws of fetching: a plane is stored once and whole, known by its sha256, or lost with a reason that a person understands."""
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from halo_core.errors import ObjectStoreError, SurveyDataError
 from halo_core.survey.layout import plane_key
 from halo_core.survey.mock import MockBrick, MockSurvey, mock_bricks
 from luigi_tasks.fetch import MAX_ATTEMPTS, PlaneSource
-from luigi_tasks.objects import FolderObjects, sha256_of
+from luigi_tasks.objects import FolderObjects, open_objects, sha256_of
 
 PLANE = "image-r"
 
@@ -22,26 +22,26 @@ def brick(tiny_survey: tuple[MockSurvey, Path]) -> MockBrick:
 
 
 @pytest.fixture
-def source(tiny_survey: tuple[MockSurvey, Path], brick: MockBrick, tmp_path: Path) -> PlaneSource:
-    """A survey of that brick alone, and an empty cache."""
-    folder = Path(plane_key(brick.brickname, PLANE)).parent
-    shutil.copytree(tiny_survey[1] / folder, tmp_path / "survey" / folder)
-    return PlaneSource(tmp_path / "survey", "dr10-x", FolderObjects(tmp_path / "objects"))
+def source(tiny_survey: tuple[MockSurvey, Path], brick: MockBrick, objects_root: str) -> PlaneSource:
+    """A survey of that brick's plane alone, and an empty cache; both in a folder and both on S3."""
+    files, key = open_objects(f"{objects_root}/survey"), plane_key(brick.brickname, PLANE)
+    files.copy_in(key, tiny_survey[1] / key)
+    return PlaneSource(files, "dr10-x", open_objects(f"{objects_root}/objects"))
 
 
 def test_a_fetched_plane_is_the_survey_s_to_the_byte_followed_by_its_sha256(source: PlaneSource, brick: MockBrick) -> None:
     row = source.fetch(brick.brickname, PLANE, block=3)
-    original = source.root / plane_key(brick.brickname, PLANE)
+    original = plane_key(brick.brickname, PLANE)
     assert row["key"] == f"cache/dr10-x/{plane_key(brick.brickname, PLANE)}"
-    assert row["sha256"] == sha256_of(original)
-    assert (row["status"], row["attempts"], row["block"], row["source_uri"]) == ("ok", 1, 3, str(original))
-    assert source.objects.read(row["key"]) == original.read_bytes()
+    assert row["sha256"] == sha256_of(source.files.path(original))
+    assert (row["status"], row["attempts"], row["block"], row["source_uri"]) == ("ok", 1, 3, source.files.uri(original))
+    assert source.objects.read(row["key"]) == source.files.read(original)
     assert source.objects.read(f"{row['key']}.sha256").decode() == f"{row['sha256']}\n"
 
 
 def test_a_cached_plane_is_not_fetched_again_even_where_the_survey_is_gone(source: PlaneSource, brick: MockBrick) -> None:
     first = source.fetch(brick.brickname, PLANE, block=0)
-    shutil.rmtree(source.root)
+    source.files.delete(plane_key(brick.brickname, PLANE))
     again = source.fetch(brick.brickname, PLANE, block=1)
     assert again == first | {"attempts": 0, "block": 1}
 
@@ -49,7 +49,7 @@ def test_a_cached_plane_is_not_fetched_again_even_where_the_survey_is_gone(sourc
 def test_a_plane_without_its_sha256_is_fetched_again(source: PlaneSource, brick: MockBrick) -> None:
     row = source.fetch(brick.brickname, PLANE, block=0)
     source.objects.delete(f"{row['key']}.sha256")
-    source.objects.path(row["key"]).write_bytes(b"half a pla")
+    source.objects.put(row["key"], b"half a pla")
     assert source.fetch(brick.brickname, PLANE, block=0) == row
     assert sha256_of(source.objects.path(row["key"])) == row["sha256"]
 
@@ -67,13 +67,13 @@ def test_a_deleted_plane_is_fetched_again_and_must_be_what_it_was(source: PlaneS
 
 def test_a_cached_plane_that_changed_is_an_error_that_names_it(source: PlaneSource, brick: MockBrick) -> None:
     row = source.fetch(brick.brickname, PLANE, block=0)
-    source.objects.path(row["key"]).write_bytes(b"other")
+    source.objects.put(row["key"], b"other")
     with pytest.raises(ObjectStoreError, match=rf"cached plane .*{PLANE}\.fits\.fz: sha256 .*{row['sha256']} was verified before"):
         source.fetch(brick.brickname, PLANE, block=0)
 
 
 def test_a_plane_the_survey_lacks_is_missing_with_a_reason(source: PlaneSource, brick: MockBrick) -> None:
-    (source.root / plane_key(brick.brickname, PLANE)).unlink()
+    source.files.delete(plane_key(brick.brickname, PLANE))
     row = source.fetch(brick.brickname, PLANE, block=0)
     assert (row["status"], row["reason"], row["key"], row["sha256"], row["attempts"]) == (
         "missing",
@@ -85,12 +85,12 @@ def test_a_plane_the_survey_lacks_is_missing_with_a_reason(source: PlaneSource, 
 
 
 def test_a_damaged_plane_is_unverified_after_every_attempt_and_leaves_nothing(source: PlaneSource, brick: MockBrick) -> None:
-    path = source.root / plane_key(brick.brickname, PLANE)
-    path.write_bytes(path.read_bytes()[:10_000])
+    key = plane_key(brick.brickname, PLANE)
+    source.files.put(key, source.files.read(key)[:10_000])
     row = source.fetch(brick.brickname, PLANE, block=0)
     assert (row["status"], row["attempts"], row["sha256"], row["key"]) == ("unverified", MAX_ATTEMPTS, None, None)
-    assert row["reason"].startswith(path.name)
-    assert [found for found in source.objects.root.rglob("*") if found.is_file()] == []
+    assert row["reason"].startswith(Path(key).name)
+    assert source.objects.list_sizes("") == {}
     assert source.fetch(brick.brickname, PLANE, block=0) == row
 
 
@@ -110,7 +110,7 @@ def test_a_plane_that_is_whole_at_the_second_attempt_is_kept(
     assert (row["status"], row["attempts"]) == ("ok", 2)
 
 
-def test_a_cache_that_cannot_be_written_is_an_error_of_the_store_and_no_loss(source: PlaneSource, brick: MockBrick) -> None:
-    source.objects.root.write_text("a file where the objects should be")
+def test_a_cache_that_cannot_be_written_is_an_error_of_the_store_and_no_loss(source: PlaneSource, brick: MockBrick, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file where the objects should be")
     with pytest.raises(ObjectStoreError, match="objects_root"):
-        source.fetch(brick.brickname, PLANE, block=0)
+        replace(source, objects=FolderObjects(tmp_path / "file")).fetch(brick.brickname, PLANE, block=0)

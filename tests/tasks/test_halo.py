@@ -38,14 +38,22 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[t
 def test_every_command_and_option_has_a_help_text() -> None:
     found = dict(commands(main))
     assert set(found) == {
+        ("campaign",),
+        ("campaign", "delete"),
+        ("campaign", "list"),
         ("doctor",),
         ("init",),
         ("report",),
         ("stamps",),
         ("stamps", "show"),
         ("state",),
+        ("state", "rebuild"),
         ("state", "upgrade"),
+        ("state", "verify"),
         ("status",),
+        ("storage",),
+        ("storage", "check"),
+        ("supervise",),
     }
     for words, command in found.items():
         result = halo(*words, "--help")

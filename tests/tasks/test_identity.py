@@ -77,7 +77,7 @@ def test_another_sampling_seed_draws_another_manifest_and_touches_nothing_old(co
     assert copied_place.run(BuildManifest, sampling_seed=14) == LuigiStatusCode.SUCCESS
     after = copied_place.seen()
     assert {key: after[key] for key in before} == before
-    assert {key.split("/")[0] for key in set(after) - set(before)} == {"manifest"}
+    assert {key.split("/")[0] for key in set(after) - set(before)} == {"campaigns", "manifest"}
     ids = copied_place.rows("SELECT stage_digest, task_id FROM injection_tasks")
     assert len(ids) == len({row["task_id"] for row in ids}) == 2 * n_rows
 
@@ -89,7 +89,7 @@ def test_another_threshold_counts_the_same_injections_anew_in_a_run_that_shows_e
     after = copied_place.seen()
     assert {key: after[key] for key in before} == before
     new = {key.split("/")[0] for key in set(after) - set(before)}
-    assert new == {"summary", "validation_summary", "validation_campaign", "report"}
+    assert new == {"campaigns", "summary", "validation_summary", "validation_campaign", "report"}
     assert copied_place.attempts("injection") == attempts
     cells = copied_place.rows("SELECT n_recovered FROM v_completeness WHERE campaign = 'tiny' AND criterion = 'snr_matched'")
     assert {row["n_recovered"] for row in cells} == {0}

@@ -79,7 +79,7 @@ def test_the_mock_survey_is_known_by_its_parameters_and_lies_among_the_objects(p
     found = survey_place(MOCK, "dr10", place.objects)
     assert found.mock is not None
     assert (found.mock.n_bricks, found.mock.brick_size_pix) == (6, 220)
-    assert found.root.is_relative_to(place.objects.root / "mock_survey")
+    assert Path(found.root).is_relative_to(place.objects.root / "mock_survey")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (5400, "1.5 h")])

@@ -1,79 +1,124 @@
-"""Law: the chain runs against a real central scheduler with several workers, and the scheduler's page tells what was done."""
+"""Laws of the central scheduler: workers share a campaign, failures are tried again, and its page and history tell what was done."""
 
-import json
-import socket
-import subprocess
+import signal
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from luigi.execution_summary import LuigiStatusCode
 
+import luigi_tasks.injection
+from halo_core.errors import StoreError
+from luigi_tasks import InjectAll
+from luigi_tasks.report import REPORT_FILE
+from luigi_tasks.targets import block_prefix
 from tests.fixtures.campaigns import Place
-from tests.fixtures.commands import BIN, environment, lay_out
+from tests.fixtures.schedulers import Scheduler, start_scheduler
+from tests.fixtures.services import wait_until
 
-START_S = 60.0
+ONCE_A_MINUTE_S = 60.0
+"""How often luigid looks after failed tasks and dead workers by itself."""
 
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+RUN_BY_ANOTHER_TOO = 10
+"""Exit code of a worker that ends well while luigid believes that another, dead by now, is at work too."""
 
 
-def ask(port: int, question: str, **words: object) -> Any:
-    """Return the answer of the scheduler's API."""
-    data = urllib.parse.urlencode({"data": json.dumps(words)})
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{question}?{data}", timeout=10) as answer:
-        return json.load(answer)["response"]
+def history(url: str) -> dict[str, set[str]]:
+    """Return the events of each task family that luigid wrote into its database."""
+    query = "SELECT name, event_name FROM tasks JOIN task_events ON task_events.task_id = tasks.id"
+    found: dict[str, set[str]] = {}
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        for name, event in connection.execute(sa.text(query)):
+            found.setdefault(name, set()).add(event)
+    return found
 
 
-@pytest.fixture
-def scheduler(place_with_planes: Place) -> Iterator[int]:
-    """Port of a running luigid, started in the place's folder."""
-    lay_out(place_with_planes)
-    port, folder = free_port(), place_with_planes.folder
-    words = [str(BIN / "luigid"), "--address", "127.0.0.1", "--port", str(port), "--state-path", str(folder / "luigid.pickle")]
-    with (folder / "luigid.log").open("w") as log:
-        process = subprocess.Popen(words, cwd=folder, env=environment(), stdout=log, stderr=log)
-        try:
-            _wait_for(process, port, folder / "luigid.log")
-            yield port
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Wait until the scheduler answers."""
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            ask(port, "task_list", status="DONE", upstream_status="")
-        except urllib.error.URLError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"luigid does not answer: {log.read_text()}")
-
-
-def test_the_chain_succeeds_against_a_running_scheduler_that_lists_what_was_done(scheduler: int, place_with_planes: Place) -> None:
-    place = place_with_planes
-    options = {"local_scheduler": False, "scheduler_host": "127.0.0.1", "scheduler_port": scheduler, "workers": 2}
-    assert place.build(place.task(), **options) == LuigiStatusCode.SUCCESS
-    done = ask(scheduler, "task_list", status="DONE", upstream_status="")
-    names = [task["name"] for task in done.values()]
+def test_the_chain_succeeds_against_a_running_scheduler_that_tells_and_keeps_what_was_done(scheduler: Scheduler) -> None:
+    place = scheduler.place
+    assert place.build(place.task(), workers=2, **scheduler.options) == LuigiStatusCode.SUCCESS
+    done = scheduler.tasks("DONE")
+    names = [task["name"] for task in done]
     assert names.count("InjectBlock") == 3
     assert names.count("ValidateStage") == 4
     assert {"ReadSurvey", "BuildParent", "BuildManifest", "InjectAll", "SummariseCompleteness", "RenderReport", "RunCampaign"} <= set(names)
-    assert ask(scheduler, "task_list", status="FAILED", upstream_status="") == {}
-    blocks = [task for task in done.values() if task["name"] == "InjectBlock"]
+    assert scheduler.tasks("FAILED") == []
+    blocks = [task for task in done if task["name"] == "InjectBlock"]
     assert all("state_url" not in task["params"] for task in blocks)
     assert any("tasks" in (task.get("status_message") or "") for task in blocks)
+    digest = place.task().digest_of("injection")
+    urls = {place.objects.path(block_prefix("injection", digest, block)).as_uri() for block in range(3)}
+    assert {task["tracking_url"] for task in blocks} == urls
+    (report,) = [task for task in done if task["name"] == "RenderReport"]
+    assert report["tracking_url"].startswith("file:///")
+    assert report["tracking_url"].endswith(REPORT_FILE)
     assert place.task().complete()
+    assert {"PENDING", "RUNNING", "DONE"} <= history(scheduler.history_url)["InjectBlock"]
+    with scheduler.worker("late") as late:
+        assert late.wait(60) == 0, scheduler.log("late")
+
+
+def test_a_block_that_fails_is_tried_again_long_before_luigid_looks_by_itself(
+    quick_scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, failed = quick_scheduler.place, []
+    original = luigi_tasks.injection.store_results
+
+    def fails_once(*args: Any, **words: Any) -> int:
+        if not failed:
+            failed.append(words["block"])
+            raise StoreError("the first time")
+        return original(*args, **words)
+
+    monkeypatch.setattr(luigi_tasks.injection, "store_results", fails_once)
+    began = time.monotonic()
+    assert place.build(place.task(InjectAll), **quick_scheduler.options) == LuigiStatusCode.SUCCESS_WITH_RETRY
+    assert time.monotonic() - began < ONCE_A_MINUTE_S / 2
+    assert place.attempts("injection")[failed[0]] == 2
+
+
+def test_what_a_killed_worker_was_at_is_done_by_the_next_long_before_luigid_looks_by_itself(quick_scheduler: Scheduler) -> None:
+    place = quick_scheduler.place
+    with quick_scheduler.worker("first") as first:
+        wait_until(lambda: any(task["name"] == "InjectBlock" for task in quick_scheduler.tasks("RUNNING")), "a block in work", pause_s=0.02)
+        first.kill()
+        first.wait()
+    began = time.monotonic()
+    with quick_scheduler.worker("second") as second:
+        assert second.wait(120) in (0, RUN_BY_ANOTHER_TOO), quick_scheduler.log("second")
+    assert time.monotonic() - began < ONCE_A_MINUTE_S
+    assert place.task().complete()
+
+
+@pytest.mark.parametrize("words", [(), ("--assistant",)], ids=["worker", "assistant"])
+def test_two_worker_processes_share_the_blocks_of_a_campaign(scheduler: Scheduler, words: tuple[str, ...]) -> None:
+    """The first is frozen while the second does its first block, so that both have some whatever the machine's speed."""
+    place = scheduler.place
+    with scheduler.worker("first") as first:
+        wait_until(lambda: bool(place.rows("SELECT 1 FROM blocks WHERE finished IS NOT NULL")), "the first block", pause_s=0.02)
+        first.send_signal(signal.SIGSTOP)
+        with scheduler.worker("second", *words) as second:
+            wait_until(lambda: "injection, block" in scheduler.log("second"), "a block of the second worker")
+            first.send_signal(signal.SIGCONT)
+            wait_until(lambda: place.task().complete(), "the campaign")
+            first.wait(60)
+            second.send_signal(signal.SIGUSR1)
+            second.wait(60)
+    assert "injection, block" in scheduler.log("first")
+    assert place.attempts("injection") == {0: 1, 1: 1, 2: 1}
+    assert place.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT task_id) AS m FROM injection_results") == [{"n": 52, "m": 52}]
+
+
+def test_what_luigid_knew_outlives_its_stop_and_a_lost_memory_loses_no_work(place_with_planes: Place, history_url: str) -> None:
+    place = place_with_planes
+    for scheduler in start_scheduler(place, history_url):
+        assert place.build(place.task(InjectAll), **scheduler.options) == LuigiStatusCode.SUCCESS
+    attempts = place.attempts("injection")
+    for scheduler in start_scheduler(place, history_url):
+        assert "InjectAll" in [task["name"] for task in scheduler.tasks("DONE")]
+    (place.folder / "halo_data/luigid.pickle").unlink()
+    for scheduler in start_scheduler(place, history_url):
+        assert scheduler.tasks("DONE") == []
+        assert place.build(place.task(), **scheduler.options) == LuigiStatusCode.SUCCESS
+    assert place.attempts("injection") == attempts

@@ -1,5 +1,6 @@
 """Laws of commit marks: nothing is there before its mark, and a mark that an object does not bear out counts for nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,16 +8,16 @@ import pytest
 from halo_core.errors import ObjectStoreError, StoreError
 from halo_core.store import blocks, schema, stages
 from halo_core.store.sessions import begin
-from luigi_tasks.objects import FolderObjects
-from luigi_tasks.targets import BLOCK_MARK, BlockTarget, CommitTarget, StageTarget
+from luigi_tasks.objects import FolderObjects, Objects, open_objects
+from luigi_tasks.targets import BLOCK_MARK, BlockTarget, CommitTarget, StageTarget, block_prefix, committed_marks
 
 DIGEST = "0123456789abcdef0123"
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> CommitTarget:
-    """A block whose two objects are put and whose mark is not."""
-    target = CommitTarget(FolderObjects(tmp_path), "injection/d/block=00000", BLOCK_MARK)
+def target(objects_root: str) -> CommitTarget:
+    """A block whose two objects are put and whose mark is not, in a folder and on S3."""
+    target = CommitTarget(open_objects(objects_root), "injection/d/block=00000", BLOCK_MARK)
     for name in ("hosts", "arcs"):
         target.objects.put(f"{target.prefix}/{name}", name.encode())
     return target
@@ -41,13 +42,46 @@ def test_a_mark_names_every_object_by_sha256_and_size(target: CommitTarget) -> N
     assert mark["counts"] == {"n_arcs": 1}
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"longer")])
-def test_a_named_object_that_is_gone_or_of_another_size_undoes_the_commit(target: CommitTarget, harm: object) -> None:
+@pytest.mark.parametrize("harm", [lambda objects, key: objects.delete(key), lambda objects, key: objects.put(key, b"longer")])
+def test_a_named_object_that_is_gone_or_of_another_size_undoes_the_commit(
+    target: CommitTarget, harm: Callable[[Objects, str], object]
+) -> None:
     commit(target)
     assert target.exists()
-    harm(target.objects.path(f"{target.prefix}/b"))  # type: ignore[operator]
+    harm(target.objects, f"{target.prefix}/b")
     assert target.committed() is None
     assert target.mark() is not None
+
+
+def test_of_two_that_commit_the_same_objects_the_first_mark_stays(target: CommitTarget) -> None:
+    record = target.objects.put(f"{target.prefix}/arcs", b"arc")
+    first = target.commit({"who": "first"}, {f"{target.prefix}/arcs": record})
+    assert target.commit({"who": "second"}, {f"{target.prefix}/arcs": record}) == first
+    assert target.committed() == first
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_mark_whose_objects_are_gone_or_others_now_is_replaced(
+    target: CommitTarget, caplog: pytest.LogCaptureFixture, is_gone: bool
+) -> None:
+    key = f"{target.prefix}/arcs"
+    target.commit({"who": "first"}, {key: target.objects.put(key, b"arc")})
+    if is_gone:
+        target.objects.delete(key)
+        key = f"{target.prefix}/other"
+    record = target.objects.put(key, b"new")
+    assert target.commit({"who": "second"}, {key: record})["who"] == "second"
+    assert target.committed() == target.mark() == {"who": "second", "objects": {key: {"sha256": record.sha256, "n_bytes": 3}}}
+    assert "it is replaced" in caplog.text
+
+
+def test_the_whole_blocks_of_a_stage_are_those_whose_marks_hold(target: CommitTarget) -> None:
+    for block in (0, 1, 2):
+        one = CommitTarget(target.objects, block_prefix("injection", "d", block), BLOCK_MARK)
+        one.commit({"block": block}, {f"{one.prefix}/x": target.objects.put(f"{one.prefix}/x", b"x")})
+    target.objects.delete(f"{block_prefix('injection', 'd', 1)}/x")
+    marks = committed_marks(target.objects, "injection", "d", range(5))
+    assert {block: mark["block"] for block, mark in marks.items()} == {0: 0, 2: 2}
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"{half", "is not JSON"), (b"[]", "names no objects"), (b"{}", "names no objects")])

@@ -91,7 +91,7 @@ def inject(tasks: pa.Table, planes: pa.Table, root: Path, config: InjectionConfi
     made = []
     for brickname in dict.fromkeys(tasks["brickname"].to_pylist()):
         mine = tasks.filter(pc.equal(tasks["brickname"], brickname))
-        made.append(inject_brick(mine, brick_planes(planes, brickname, root), config))
+        made.append(inject_brick(mine, brick_planes(planes, brickname, root.joinpath), config))
     return BrickInjection(*(pa.concat_tables([getattr(item, name) for item in made]) for name in ("hosts", "arcs", "results")))
 
 

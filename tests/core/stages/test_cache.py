@@ -44,20 +44,20 @@ def test_only_verified_planes_have_a_path_and_every_other_has_its_status(tmp_pat
     ]
     table = planes_table(rows)
     assert table.schema.equals(PLANES)
-    planes = brick_planes(table, "0001m002", tmp_path)
+    planes = brick_planes(table, "0001m002", tmp_path.joinpath)
     assert planes.brickname == "0001m002"
     assert planes.paths == {"image-r": tmp_path / "cache/x/image-r"}
     assert planes.lost == {"image-g": "missing", "maskbits": "unverified"}
 
 
 def test_an_unverified_plane_is_never_used_even_where_its_bytes_are_stored(tmp_path: Path) -> None:
-    planes = brick_planes(planes_table([ROW | {"status": "unverified", "reason": "truncated"}]), "0001m002", tmp_path)
+    planes = brick_planes(planes_table([ROW | {"status": "unverified", "reason": "truncated"}]), "0001m002", tmp_path.joinpath)
     assert planes.paths == {}
     assert planes.lost == {"image-r": "unverified"}
 
 
 def test_a_brick_without_rows_has_nothing(tmp_path: Path) -> None:
-    planes = brick_planes(planes_table([ROW]), "0009p009", tmp_path)
+    planes = brick_planes(planes_table([ROW]), "0009p009", tmp_path.joinpath)
     assert (planes.paths, planes.lost) == ({}, {})
 
 

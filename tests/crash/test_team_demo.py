@@ -1,0 +1,37 @@
+"""Law of the group's demo: what it starts it stops, also when a person stops it in the middle."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fixtures.campaigns import ROOT
+from tests.fixtures.services import wait_until
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Return every process that works in a folder or names it."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = [*(process.info["cmdline"] or ()), process.info["cwd"] or ""]
+        if any(str(folder) in word for word in words) and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "kill"])
+def test_a_demo_that_is_stopped_in_the_middle_leaves_no_process(team_folder: Path, number: signal.Signals) -> None:
+    words = [sys.executable, "-m", "tests.crash.team_demo", str(team_folder)]
+    demo = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: (team_folder / "worker2.log").exists(), "the workers")
+        assert len(processes_of(team_folder)) >= 8
+        demo.send_signal(number)
+        assert demo.wait(90) == 130
+    finally:
+        demo.kill()
+        demo.wait()
+    assert processes_of(team_folder) == []
