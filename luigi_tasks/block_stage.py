@@ -9,7 +9,6 @@ import luigi
 
 from halo_core.errors import ObjectStoreError
 from halo_core.store import blocks as block_rows
-from halo_core.store import stages
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import begin, read
 from luigi_tasks.blocks import PLAN, BlockPlan
@@ -94,7 +93,7 @@ class BlockStage(StageTask):
             built = self._blocks_built(word, blocks)
             mark = target.commit(self.stage_config(built, word=word), built.objects)
         with begin(self.state_url) as connection:
-            stages.finish_stage(connection, self.digest_of(word), mark["counts"])
+            self.finish(connection, word, mark["counts"])
 
     def _blocks_built(self, word: str, blocks: list[int]) -> Built:
         """Return the objects of every block, marks included, and the sums of what the blocks counted."""

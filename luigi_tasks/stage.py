@@ -3,6 +3,7 @@
 import logging
 import platform
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -122,20 +123,35 @@ class StageTask(IdentifiedTask):
             mark = self.output().commit(self.stage_config(built), built.objects)
         with begin(self.state_url) as connection:
             self.load(connection)
-            stages.finish_stage(connection, self.digest_of(self.word), mark["counts"])
+            self.finish(connection, self.word, mark["counts"])
         logger.info(
             "%s: done, %s", self.word, ", ".join(f"{name} {value}" for name, value in mark["counts"].items() if isinstance(value, int))
         )
 
+    def finish(self, connection: sa.Connection, word: str, counts: Mapping[str, Any]) -> None:
+        """Record a stage as done; what stopped an earlier attempt is over."""
+        stages.finish_stage(connection, self.digest_of(word), counts)
+        store_findings(connection, self.digest_of(word), [])
+
     def on_failure(self, exception: BaseException) -> str:
-        """Keep the error in the state, where status and report show it; a state that is itself the trouble cannot hold it."""
-        if not isinstance(exception, StoreError):
+        """Keep the error in the state, where status and report show it, unless another worker has done the stage meanwhile.
+
+        A state that is itself the trouble cannot hold it.
+        """
+        if not isinstance(exception, StoreError) and not self._is_done():
             digest, text = self.digest_of(self.word), f"{type(exception).__name__}: {exception}"
             found = expect(self.word, "stopped", is_ok=False, observed=text, expected="no error", sentence="The stage stopped.")
             with begin(self.state_url) as connection:
                 stages.fail_stage(connection, digest)
                 store_findings(connection, digest, [found])
         return str(super().on_failure(exception))
+
+    def _is_done(self) -> bool:
+        """Tell whether the stage is complete; objects that cannot be asked say nothing, and the next run puts it right."""
+        try:
+            return bool(self.complete())
+        except ObjectStoreError:
+            return False
 
     @abstractmethod
     def build(self) -> Built:

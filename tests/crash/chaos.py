@@ -54,7 +54,7 @@ class Chaos:
     n_kills: int
     seed: int
     n_bricks: int = 16
-    pause_s: tuple[float, float] = (2.0, 12.0)
+    pause_s: tuple[float, float] = (5.0, 25.0)
     kills: list[Kill] = field(default_factory=list)
     campaigns: list[str] = field(default_factory=list)
     n_attempts: int = 0
@@ -121,7 +121,8 @@ class Chaos:
             below = processes_below(supervisor)
             if not below or len(self.kills) >= self.n_kills:
                 continue
-            victim = below[int(self._rng.integers(len(below)))] if target in ("worker", "postgres") else below[0]
+            is_part = target in ("worker", "postgres") and self._rng.random() < 0.4
+            victim = below[int(self._rng.integers(len(below)))] if is_part else below[0]
             with contextlib.suppress(psutil.NoSuchProcess):
                 how = self._kill(target, victim, is_first=victim == below[0])
                 self.kills.append(Kill(time.monotonic() - self._began, target, how, campaign, n_blocks))

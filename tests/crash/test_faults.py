@@ -16,8 +16,9 @@ import pytest
 import sqlalchemy as sa
 from luigi.execution_summary import LuigiStatusCode
 
+from halo_core.errors import ObjectStoreError
 from halo_core.store import schema
-from luigi_tasks import InjectAll
+from luigi_tasks import BuildParent, InjectAll
 from luigi_tasks.objects import Objects
 from tests.crash.content import content_of, held_leases
 from tests.fixtures.campaigns import Place, new_place
@@ -26,6 +27,8 @@ from tests.fixtures.databases import new_database, url_text
 from tests.fixtures.proxy import Fault, Proxy
 from tests.fixtures.services import Postgres
 from tests.fixtures.storage import S3Server, new_s3_place
+
+pytestmark = pytest.mark.crash
 
 TASK_FAILED, SCHEDULING_ERROR = 30, 35
 NO_SPACE = ("No space left on device", "database or disk is full")
@@ -84,8 +87,8 @@ def test_a_store_that_is_busy_and_slow_all_the_time_only_costs_time(
 ) -> None:
     busy, slow = count(1), count(1)
     s3_proxy.faults = [
-        Fault(lambda *_: next(busy) % 9 == 0, refuse=503),
-        Fault(lambda *_: next(slow) % 13 == 0, wait_s=0.3),
+        Fault(lambda *_: next(busy) % 23 == 0, refuse=503),
+        Fault(lambda *_: next(slow) % 37 == 0, wait_s=0.3),
     ]
     place = new_s3_place(tmp_path, s3_server)
     hindered = replace(place, settings=s3_server.settings(tmp_path / "cache", endpoint_url=s3_proxy.url, max_attempts=6))
@@ -141,6 +144,21 @@ def test_a_worker_whose_clock_is_an_hour_ahead_takes_no_block_that_another_has(
             attempts = connection.execute(sa.text("SELECT attempts FROM blocks WHERE host IS NOT NULL")).scalars().all()
         assert list(attempts) == [1, 1, 1]
         assert same(url, place.objects, done_place)
+
+
+def test_what_stopped_a_stage_is_forgotten_once_it_is_done(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = "SELECT s.status FROM stages s JOIN validation_findings f ON f.stage_digest = s.stage_digest WHERE f.check_name = 'stopped'"
+    with monkeypatch.context() as patch:
+        patch.setattr(BuildParent, "build", _broken)
+        assert "out of reach" in str(place.error(BuildParent))
+    assert place.rows(stopped) == [{"status": "failed"}]
+    assert place.run(BuildParent) == LuigiStatusCode.SUCCESS
+    assert place.rows(stopped) == []
+
+
+def _broken(*_: object) -> None:
+    """Be a store that is gone."""
+    raise ObjectStoreError("out of reach")
 
 
 def clock(own: dict[str, str]) -> float:
