@@ -59,6 +59,7 @@ def test_the_chain_succeeds_against_a_running_scheduler_that_tells_and_keeps_wha
         assert late.wait(60) == 0, scheduler.log("late")
 
 
+@pytest.mark.crash
 def test_a_block_that_fails_is_tried_again_long_before_luigid_looks_by_itself(
     quick_scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_block_that_fails_is_tried_again_long_before_luigid_looks_by_itself(
     assert place.attempts("injection")[failed[0]] == 2
 
 
+@pytest.mark.crash
 def test_what_a_killed_worker_was_at_is_done_by_the_next_long_before_luigid_looks_by_itself(quick_scheduler: Scheduler) -> None:
     place = quick_scheduler.place
     with quick_scheduler.worker("first") as first:
@@ -91,6 +93,7 @@ def test_what_a_killed_worker_was_at_is_done_by_the_next_long_before_luigid_look
     assert place.task().complete()
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("words", [(), ("--assistant",)], ids=["worker", "assistant"])
 def test_two_worker_processes_share_the_blocks_of_a_campaign(scheduler: Scheduler, words: tuple[str, ...]) -> None:
     """The first is frozen while the second does its first block, so that both have some whatever the machine's speed."""
