@@ -1,5 +1,5 @@
 # make run        the demo campaign from nothing to a report (Python 3.11-3.13, git, make)
-# make test       the test suite, but for the few minutes of killing that crash-test begins with
+# make test       the test suite
 # make check      format, lint, types, import contracts
 # make benchmark  this engine beside other codes, into docs/engine.md (idle machine; BENCH_PYTHON: one that has caustics as well)
 # make scheduler  the central scheduler of a group, on the loopback (docs/scheduler.md)
@@ -45,11 +45,10 @@ team-demo: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.crash.team_demo $(TEAM) --workers $(WORKERS)
 
 crash-test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m crash
 	@$(BIN)/python -m tests.crash.long_run halo_data/crash_test --report docs/crash_report.md --kills $(KILLS)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not crash"
+	$(BIN)/python -m pytest
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

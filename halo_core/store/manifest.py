@@ -33,8 +33,7 @@ class TaskCount(NamedTuple):
 
 def store_plan(connection: sa.Connection, rows: Iterable[PlannedRow], *, stage_digest: str) -> None:
     """Put the plan of a manifest in place of what was there."""
-    connection.execute(sa.delete(PlannedCount).where(PlannedCount.stage_digest == stage_digest))
-    connection.execute(sa.insert(PlannedCount), [{"stage_digest": stage_digest, **row._asdict()} for row in rows])
+    replace_rows(connection, PlannedCount, pa.Table.from_pylist([row._asdict() for row in rows]), stage_digest=stage_digest)
 
 
 def store_tasks(connection: sa.Connection, rows: pa.Table, *, stage_digest: str, block: int | None = None) -> int:

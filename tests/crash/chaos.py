@@ -70,7 +70,8 @@ class Chaos:
         with Team(self.folder, self.config(1), scheduler=SCHEDULER) as team:
             while len(self.kills) < self.n_kills:
                 self._disturb(team)
-            counts = team.rows("SELECT sum(attempts) AS n, count(*) AS m FROM blocks")[0]
+            blocks = "blocks JOIN stages ON stages.stage_digest = blocks.stage_digest WHERE stage = 'injection'"
+            counts = team.rows(f"SELECT sum(attempts) AS n, count(*) AS m FROM {blocks}")[0]
             self.n_attempts, self.n_blocks = int(str(counts["n"])), int(str(counts["m"]))
             found = content_of(team.objects, team.state_url)
             assert held_leases(team.state_url) == []
@@ -191,7 +192,7 @@ def report(chaos: Chaos, found: Content, calm: Content) -> str:
         "An object that only the disturbed runs left (an orphan), or that they lack, would count as different. Compared are all bytes of",
         "objects and all columns of rows but what says when, where and how often: times, hosts, attempts, numbers from a sequence. Every",
         "commit mark names objects that are there with their sha256. No block is left with a lease, with an error or unfinished.",
-        f"{chaos.n_blocks:,} blocks took {chaos.n_attempts:,} attempts.",
+        f"The {chaos.n_blocks:,} blocks of injections took {chaos.n_attempts:,} attempts.",
         "",
         "| killed | how | times |",
         "|---|---|---|",

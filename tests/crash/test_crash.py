@@ -13,7 +13,6 @@ from tests.fixtures.campaigns import Place
 LEASE = "UPDATE blocks SET lease_owner = 'a', lease_until = CURRENT_TIMESTAMP WHERE block = 0"
 
 
-@pytest.mark.crash
 def test_kills_of_workers_scheduler_postgres_and_s3_leave_what_an_undisturbed_run_leaves(team_folder: Path) -> None:
     chaos = Chaos(team_folder, n_kills=7, seed=4, n_bricks=8, pause_s=(0.5, 5.0))
     found, calm = chaos.run()

@@ -28,8 +28,6 @@ from tests.fixtures.proxy import Fault, Proxy
 from tests.fixtures.services import Postgres
 from tests.fixtures.storage import S3Server, new_s3_place
 
-pytestmark = pytest.mark.crash
-
 TASK_FAILED, SCHEDULING_ERROR = 30, 35
 NO_SPACE = ("No space left on device", "database or disk is full")
 

@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.fixtures.campaigns import ROOT
-from tests.fixtures.services import wait_until
+from tests.fixtures.services import WAIT_S, wait_until
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -22,7 +21,6 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.crash
 def test_a_demo_that_is_stopped_in_the_middle_leaves_no_process(team_folder: Path) -> None:
     words = [sys.executable, "-m", "tests.crash.team_demo", str(team_folder)]
     demo = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -30,7 +28,7 @@ def test_a_demo_that_is_stopped_in_the_middle_leaves_no_process(team_folder: Pat
         wait_until(lambda: (team_folder / "worker2.log").exists(), "the workers")
         assert len(processes_of(team_folder)) >= 8
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(90) == 130
+        assert demo.wait(WAIT_S) == 130
     finally:
         demo.kill()
         demo.wait()

@@ -5,11 +5,14 @@ import multiprocessing
 import numpy as np
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from halo_core.errors import StoreError
-from halo_core.records import BRICKS, PARENTS, PLANES
+from halo_core.records import BRICKS, PARENTS, PLANES, Finding
 from halo_core.store import bulk, models
+from halo_core.store.manifest import PlannedRow, store_plan
 from halo_core.store.sessions import begin, read
+from halo_core.store.validation import store_findings
 from tests.fixtures.databases import rows_of
 from tests.store.tiny_campaign import cell_rows, manifest_rows, result_rows
 
@@ -152,11 +155,33 @@ def _replace_often(url: str) -> None:
         _replace(url, models.InjectionResult, result_rows().slice(4, 2), block=1)
 
 
-def test_two_workers_that_load_one_block_at_once_both_succeed(migrated_url):
-    workers = [FORK.Process(target=_replace_often, args=(migrated_url,)) for _ in range(2)]
+def _store_plan_often(url: str) -> None:
+    for _ in range(8):
+        with begin(url) as connection:
+            store_plan(connection, [PlannedRow("grid", "train", size, 4, 0) for size in (64, 96)], stage_digest="d")
+
+
+def _store_findings_often(url: str) -> None:
+    for _ in range(8):
+        with begin(url) as connection:
+            store_findings(connection, "d", [Finding("parent", "x", True, "error", "1", "1", "One is one.")])
+
+
+@pytest.mark.parametrize(
+    ("work", "model", "n_rows"),
+    [
+        (_replace_often, models.InjectionResult, 2),
+        (_store_plan_often, models.PlannedCount, 2),
+        (_store_findings_often, models.ValidationFinding, 1),
+    ],
+    ids=["a_block", "a_plan", "findings"],
+)
+def test_two_workers_that_load_the_same_at_once_both_succeed(migrated_url, work, model, n_rows):
+    workers = [FORK.Process(target=work, args=(migrated_url,)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(timeout=60)
+        worker.join(timeout=300)
     assert [worker.exitcode for worker in workers] == [0, 0]
-    assert _stored(migrated_url, models.InjectionResult)["task_id"].to_pylist() == ["t4", "t5"]
+    with read(migrated_url) as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(model)).scalar_one() == n_rows

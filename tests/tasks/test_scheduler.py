@@ -1,7 +1,6 @@
 """Laws of the central scheduler: workers share a campaign, failures are tried again, and its page and history tell what was done."""
 
 import signal
-import time
 from typing import Any
 
 import pytest
@@ -15,10 +14,7 @@ from luigi_tasks.report import REPORT_FILE
 from luigi_tasks.targets import block_prefix
 from tests.fixtures.campaigns import Place
 from tests.fixtures.schedulers import Scheduler, start_scheduler
-from tests.fixtures.services import wait_until
-
-ONCE_A_MINUTE_S = 60.0
-"""How often luigid looks after failed tasks and dead workers by itself."""
+from tests.fixtures.services import WAIT_S, wait_until
 
 RUN_BY_ANOTHER_TOO = 10
 """Exit code of a worker that ends well while luigid believes that another, dead by now, is at work too."""
@@ -56,14 +52,13 @@ def test_the_chain_succeeds_against_a_running_scheduler_that_tells_and_keeps_wha
     assert place.task().complete()
     assert {"PENDING", "RUNNING", "DONE"} <= history(scheduler.history_url)["InjectBlock"]
     with scheduler.worker("late") as late:
-        assert late.wait(60) == 0, scheduler.log("late")
+        assert late.wait(WAIT_S) == 0, scheduler.log("late")
 
 
-@pytest.mark.crash
-def test_a_block_that_fails_is_tried_again_long_before_luigid_looks_by_itself(
-    quick_scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+def test_a_block_that_fails_is_tried_again_without_luigid_looking_by_itself(
+    prompted_scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, failed = quick_scheduler.place, []
+    place, failed = prompted_scheduler.place, []
     original = luigi_tasks.injection.store_results
 
     def fails_once(*args: Any, **words: Any) -> int:
@@ -73,27 +68,21 @@ def test_a_block_that_fails_is_tried_again_long_before_luigid_looks_by_itself(
         return original(*args, **words)
 
     monkeypatch.setattr(luigi_tasks.injection, "store_results", fails_once)
-    began = time.monotonic()
-    assert place.build(place.task(InjectAll), **quick_scheduler.options) == LuigiStatusCode.SUCCESS_WITH_RETRY
-    assert time.monotonic() - began < ONCE_A_MINUTE_S / 2
+    assert place.build(place.task(InjectAll), **prompted_scheduler.options) == LuigiStatusCode.SUCCESS_WITH_RETRY
     assert place.attempts("injection")[failed[0]] == 2
 
 
-@pytest.mark.crash
-def test_what_a_killed_worker_was_at_is_done_by_the_next_long_before_luigid_looks_by_itself(quick_scheduler: Scheduler) -> None:
-    place = quick_scheduler.place
-    with quick_scheduler.worker("first") as first:
-        wait_until(lambda: any(task["name"] == "InjectBlock" for task in quick_scheduler.tasks("RUNNING")), "a block in work", pause_s=0.02)
+def test_what_a_killed_worker_was_at_is_done_by_the_next_without_luigid_looking_by_itself(prompted_scheduler: Scheduler) -> None:
+    place = prompted_scheduler.place
+    with prompted_scheduler.worker("first") as first:
+        wait_until(lambda: any(task["name"] == "InjectBlock" for task in prompted_scheduler.tasks("RUNNING")), "a block", pause_s=0.02)
         first.kill()
         first.wait()
-    began = time.monotonic()
-    with quick_scheduler.worker("second") as second:
-        assert second.wait(120) in (0, RUN_BY_ANOTHER_TOO), quick_scheduler.log("second")
-    assert time.monotonic() - began < ONCE_A_MINUTE_S
+    with prompted_scheduler.worker("second") as second:
+        assert second.wait(WAIT_S) in (0, RUN_BY_ANOTHER_TOO), prompted_scheduler.log("second")
     assert place.task().complete()
 
 
-@pytest.mark.crash
 @pytest.mark.parametrize("words", [(), ("--assistant",)], ids=["worker", "assistant"])
 def test_two_worker_processes_share_the_blocks_of_a_campaign(scheduler: Scheduler, words: tuple[str, ...]) -> None:
     """The first is frozen while the second does its first block, so that both have some whatever the machine's speed."""
@@ -105,9 +94,9 @@ def test_two_worker_processes_share_the_blocks_of_a_campaign(scheduler: Schedule
             wait_until(lambda: "injection, block" in scheduler.log("second"), "a block of the second worker")
             first.send_signal(signal.SIGCONT)
             wait_until(lambda: place.task().complete(), "the campaign")
-            first.wait(60)
+            first.wait(WAIT_S)
             second.send_signal(signal.SIGUSR1)
-            second.wait(60)
+            second.wait(WAIT_S)
     assert "injection, block" in scheduler.log("first")
     assert place.attempts("injection") == {0: 1, 1: 1, 2: 1}
     assert place.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT task_id) AS m FROM injection_results") == [{"n": 52, "m": 52}]
