@@ -88,6 +88,38 @@ PARENTS = pa.schema(
 )
 """One row per luminous red galaxy (or external target) that passed the selection."""
 
+PARENT_CUTS = pa.schema(
+    [
+        _field("position", _I, "0-based place in the order of the cuts"),
+        _field("name", _S, "name of the cut"),
+        _field("n_before", _I, "objects before the cut"),
+        _field("n_after", _I, "objects that pass it"),
+        _field("is_kept", _B, "the others stay in the table, marked"),
+        _field("sentence", _S, "what passes"),
+    ]
+)
+"""One row per cut of the parent selection, in the order in which they were applied."""
+
+REGION_SELECTIONS = pa.schema(
+    [
+        _field("selection_set_id", _S, "name of the set"),
+        _field("selection_strategy", _S, "how the set chose: top_k, stratified, or as given"),
+        _field("ranking_mode", _S, "what it ranked regions by: density, count, area, psf_quality, or as given"),
+        _field("region_id", _I, "HEALPix cell (nested), or the given region"),
+        _field("region_split", _S, "train, val or test"),
+        _field("region_rank", _I, "1-based rank in its split (top_k) or bin and split (stratified); NULL where given", null=True),
+        _field("region_bin", _I, "0-based quantile bin of the ranked quantity; NULL where given", null=True),
+        _field("n_bricks", _I, "bricks that hold parents of the region"),
+        _field("area_deg2", _F, "[deg^2] area of these bricks; NULL where no parent is", null=True),
+        _field("n_parents", _I, "parents of the region"),
+        _field("n_hosts", _I, "parents outside the guard band"),
+        _field("density_deg2", _F, "[deg^-2] n_parents / area_deg2", null=True),
+        _field("psfsize_r_median_arcsec", _F, "[arcsec] over the parents", null=True),
+        _field("psfdepth_r_median_mag", _F, "[AB mag] over the parents", null=True),
+    ]
+)
+"""One row per selection set and region that it holds."""
+
 MANIFEST = pa.schema(
     [
         _field("task_id", _S, "hash of physical_id and experiment_id"),
@@ -136,6 +168,7 @@ MANIFEST = pa.schema(
         _field("host_repeat", _I, "how many configurations of this tier the host serves"),
         _field("sampling_weight", _F, "hosts of the stratum over distinct hosts drawn from it, per tier and split"),
         _field("parent_flags", _I, "note bits of the host"),
+        _field("proposal_density", _F, "[arcsec^-2 mag^-1] density a population grid drew the parameters with; NULL otherwise", null=True),
     ]
 )
 """One row per task: physical injection x stamp size x bandset, every parameter and seed frozen."""

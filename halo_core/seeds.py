@@ -41,6 +41,33 @@ def hash_int63(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(_joined(parts), digest_size=8).digest(), "big") >> 1
 
 
+def hash_tail(*parts: object) -> bytes:
+    """Return what the parts after the first add to a hash: made once, used by `hash_hex_each` for many first parts."""
+    return "".join(_SEPARATOR + _part(part) for part in parts).encode()
+
+
+def hash_hex_each(heads: Iterable[str], tails: Iterable[bytes], *, n_bytes: int = 12) -> list[str]:
+    """Return ``hash_hex(head, *parts)`` for each head and each ``hash_tail(*parts)``, several times as fast as one by one.
+
+    Parameters
+    ----------
+    heads : iterable of str, length n
+        First part of each hash.
+    tails : iterable of bytes, length n
+        The other parts of each hash, from `hash_tail`.
+    n_bytes : int
+        Length of each hash [bytes].
+    """
+    blake2b, double = hashlib.blake2b, 2 * _SEPARATOR
+    pairs = zip(heads, tails, strict=True)
+    return [blake2b(f"s{h.replace(_SEPARATOR, double)}".encode() + tail, digest_size=n_bytes).hexdigest() for h, tail in pairs]
+
+
+def hash_int63_each(ids: Iterable[str]) -> NDArray[np.int64]:
+    """Return ``hash_int63(id)`` of each id, shape (n,)."""
+    return (_words(f"s{item.replace(_SEPARATOR, 2 * _SEPARATOR)}".encode() for item in ids) >> np.uint64(1)).astype(np.int64)
+
+
 def uniforms(ids: Iterable[str], purpose: str) -> NDArray[np.float64]:
     """Return one uniform number in the open interval (0, 1) per id, from the stream named by ``purpose``.
 
@@ -56,15 +83,14 @@ def uniforms(ids: Iterable[str], purpose: str) -> NDArray[np.float64]:
     ndarray, shape (n,), float64
         Multiples of 2**-53 shifted by half a step: never 0, never 1.
     """
-    words = [_word(item, purpose) for item in ids]
-    return (np.array(words, dtype=np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53 + 2.0**-54
+    tail = f"\x1e{purpose}".encode()
+    return (_words(item.encode() + tail for item in ids) >> np.uint64(11)).astype(np.float64) * 2.0**-53 + 2.0**-54
 
 
 def hash_order(ids: Iterable[str], *salt: object) -> NDArray[np.uint64]:
     """Return a 64-bit sort key per id: the draw order of hosts, independent of their order in the input."""
-    tail = _joined(salt)
-    keys = (hashlib.blake2b(item.encode() + b"\x1e" + tail, digest_size=8).digest() for item in ids)
-    return np.array([int.from_bytes(key, "big") for key in keys], dtype=np.uint64)
+    tail = b"\x1e" + _joined(salt)
+    return _words(item.encode() + tail for item in ids)
 
 
 def generator(physical_id: str, purpose: str, band: str) -> np.random.Generator:
@@ -130,6 +156,7 @@ def _part(part: object) -> str:
     raise TypeError(f"cannot hash a {type(part).__name__}: {part!r}; identities are made of text, numbers, booleans and None")
 
 
-def _word(item: str, purpose: str) -> int:
-    """Return the 64-bit word of one id and purpose."""
-    return int.from_bytes(hashlib.blake2b(f"{item}\x1e{purpose}".encode(), digest_size=8).digest(), "big")
+def _words(texts: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Return the 64-bit hash of each text."""
+    blake2b = hashlib.blake2b
+    return np.frombuffer(b"".join([blake2b(text, digest_size=8).digest() for text in texts]), dtype=">u8").astype(np.uint64)

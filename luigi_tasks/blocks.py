@@ -20,6 +20,7 @@ from halo_core.survey.verification import planes_off_grid
 from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.leases import Lease, leased
 from luigi_tasks.objects import Objects, open_objects
+from luigi_tasks.places import open_survey
 from luigi_tasks.progress import describe, link
 from luigi_tasks.stage import put_table
 from luigi_tasks.targets import PLANES_FILE, TASKS_FILE, BlockTarget, block_prefix, stage_prefix
@@ -57,7 +58,7 @@ class BlockTask(luigi.Task):
     digest: str = luigi.Parameter(description="Digest of the stage.")
     block: int = luigi.IntParameter(description="Number of the block.")
     objects_root: str = luigi.Parameter(description="Folder or s3://bucket/prefix of the objects.")
-    survey_root: str = luigi.Parameter(description="Folder or s3://bucket/prefix that holds coadd/.")
+    survey_root: str = luigi.Parameter(description="Folder, s3://bucket/prefix or https://host/path that holds coadd/.")
     state_url: str = luigi.Parameter(
         description="SQLAlchemy URL of the state.", significant=False, visibility=luigi.parameter.ParameterVisibility.HIDDEN
     )
@@ -108,9 +109,7 @@ def block_tasks(objects: Objects, plan: BlockPlan, block: int) -> pa.Table:
     return read_table(objects.path(f"{block_prefix('manifest', plan.manifest_digest, block)}/{TASKS_FILE}"))
 
 
-def fetch_block(
-    objects: Objects, plan: BlockPlan, survey_root: str, block: int, state_url: str, *, reads_pixels: bool
-) -> tuple[pa.Table, pa.Table]:
+def fetch_block(task: BlockTask, plan: BlockPlan, *, reads_pixels: bool) -> tuple[pa.Table, pa.Table]:
     """Make sure of a block's planes: the first step of the block's own task.
 
     Planes that an earlier attempt fetched are proven again where ``reads_pixels`` says that pixels are about to be read; a block whose
@@ -121,14 +120,15 @@ def fetch_block(
     planes, owned : Table
         Every plane the block reads, and those of bricks that no earlier block asked for: the rows this block loads.
     """
-    target = BlockTarget(objects, "cache", plan.cache_digest, block, state_url)
+    objects, block = task.objects, task.block
+    target = BlockTarget(objects, "cache", plan.cache_digest, block, task.state_url)
     key = f"{target.prefix}/{PLANES_FILE}"
     tasks = block_tasks(objects, plan, block)
-    source = PlaneSource(open_objects(survey_root), plan.source_id, objects)
+    source = PlaneSource(open_survey(task.survey_root), plan.source_id, objects)
     is_fetched = target.committed() is not None
     if not is_fetched:
         wanted = planes_needed(tasks["brickname"].to_pylist(), plan.injection.bands)
-        planes = planes_table(_on_one_grid([source.fetch(brickname, plane, block=block) for brickname, plane in wanted], objects))
+        planes = planes_table(_on_one_grid(source.fetch_all(wanted, block=block, task=task), objects))
         record = put_table(objects, key, planes)
         target.commit(_cache_mark(plan, block, planes), {key: record})
     planes = read_table(objects.path(key))

@@ -23,7 +23,7 @@ class CacheBlock(BlockTask):
     def work(self, lease: Lease) -> None:
         """Fetch and verify, then load the asset rows."""
         plan = BlockPlan.read(self.objects, self.word, self.digest)
-        _, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url, reads_pixels=True)
+        _, owned = fetch_block(self, plan, reads_pixels=True)
         with begin(self.state_url) as connection:
             store_planes(connection, owned, stage_digest=plan.cache_digest, block=self.block)
             lease.finish(connection)

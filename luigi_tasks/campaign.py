@@ -10,10 +10,13 @@ import luigi
 from halo_core.constants import BANDS
 from halo_core.errors import ConfigurationError
 from halo_core.stages.criteria import proxy_reference, snr_matched
-from halo_core.stages.grids import Grid, load_grid
+from halo_core.stages.grids import Grid, PopulationGrid, load_grid
 from halo_core.stages.injection import InjectionConfig
 from halo_core.stages.manifest_config import ManifestConfig
 from halo_core.stages.parent_config import EXTERNAL, ParentConfig
+from halo_core.stages.parent_cuts import UserCut
+from halo_core.stages.priors import load_named_laws, with_named_laws
+from halo_core.stages.selection_sets import SelectionSet, parse_selection_sets
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.survey import regions
 from luigi_tasks.objects import Objects, open_objects
@@ -35,9 +38,23 @@ SELECTION = "selection"
 class CampaignTask(luigi.Task):
     """A task that knows the whole campaign: where things live, what is planned, how it is counted."""
 
-    survey_root = configured(luigi.Parameter, "survey", "root", "mock, or the folder or s3://bucket/prefix that holds coadd/.")
+    survey_root = configured(luigi.Parameter, "survey", "root", "mock, or the folder, s3://bucket/prefix or https://host/path of coadd/.")
     survey_release = configured(luigi.Parameter, "survey", "release", "Release of the survey, part of what coadds are known by.")
     parent = configured(luigi.Parameter, "survey", "parent", "selection, or a CSV, FITS or Parquet table of targets in its place.")
+    parent_table = configured(
+        luigi.ChoiceParameter,
+        "survey",
+        "parent_table",
+        "What a table given as parent is: targets, taken whole, or compact, to which variant and brick limits are applied.",
+        choices=["targets", "compact"],
+        default="targets",
+    )
+    bricks_table = configured(
+        luigi.Parameter, "survey", "bricks_table", "Table of bricks in the survey's place, with regions where it has some.", default=""
+    )
+    region_selections = configured(
+        luigi.Parameter, "survey", "region_selections", "Table of selection sets over the regions of bricks_table.", default=""
+    )
     objects_root = configured(luigi.Parameter, "objects", "root", "Folder or s3://bucket/prefix of the objects.", significant=False)
     state_url = configured(
         luigi.Parameter,
@@ -47,6 +64,9 @@ class CampaignTask(luigi.Task):
         significant=False,
         visibility=luigi.parameter.ParameterVisibility.HIDDEN,
     )
+    state_parents = configured(
+        SwitchParameter, "state", "parents", "Whether the state holds a row per parent: true or false.", significant=False, default=True
+    )
     grid_path = configured(luigi.Parameter, "grids", "path", "Folder of your own grid files; empty for the shipped ones.")
 
     campaign_name = campaign_parameter(luigi.Parameter, "campaign_name", "A label for people, in no digest.", significant=False)
@@ -54,9 +74,15 @@ class CampaignTask(luigi.Task):
     ebv_max = campaign_parameter(luigi.FloatParameter, "ebv_max", "Largest E(B-V) of a brick [mag].")
     psfsize_r_max_arcsec = campaign_parameter(luigi.FloatParameter, "psfsize_r_max_arcsec", "Largest r psfsize of a brick [arcsec].")
     psfdepth_r_min_mag = campaign_parameter(luigi.FloatParameter, "psfdepth_r_min_mag", "Least r depth of a brick [AB mag].")
+    parent_cuts = campaign_parameter(
+        luigi.DictParameter, "parent_cuts", "Cuts of your own: condition on named columns by name (JSON object).", default={}
+    )
     healpix_nside = campaign_parameter(luigi.IntParameter, "healpix_nside", "HEALPix nside of the regions that are split.")
     split_fractions = campaign_parameter(NumbersParameter, "split_fractions", "Shares of the splits, train:0.70,val:0.15,test:0.15.")
     split_seed = campaign_parameter(luigi.IntParameter, "split_seed", "Seed of the split.")
+    selection_sets = campaign_parameter(
+        luigi.Parameter, "selection_sets", "Sets of regions that hosts are drawn from (JSON list); empty: all regions.", default=""
+    )
 
     tiers = campaign_parameter(NamesParameter, "tiers", "Tiers to plan: debug,grid,train.")
     splits = campaign_parameter(NamesParameter, "splits", "Splits to plan: train,val,test.")
@@ -132,7 +158,7 @@ class CampaignTask(luigi.Task):
     def parent_config(self) -> ParentConfig:
         """Return what decides the parent catalogue."""
         return ParentConfig(
-            variant=self.variant if self.parent == SELECTION else EXTERNAL,
+            variant=EXTERNAL if self.parent != SELECTION and self.parent_table == "targets" else self.variant,
             ebv_max=self.ebv_max,
             psfsize_r_max_arcsec=self.psfsize_r_max_arcsec,
             psfdepth_r_min_mag=self.psfdepth_r_min_mag,
@@ -140,7 +166,12 @@ class CampaignTask(luigi.Task):
             split_seed=self.split_seed,
             split_fractions=dict(self.split_fractions),
             guard_arcsec=regions.guard_arcsec(max(self.stamp_sizes)),
+            cuts=tuple(UserCut(name, str(expression)) for name, expression in self.parent_cuts.items()),
         )
+
+    def region_sets(self) -> tuple[SelectionSet, ...]:
+        """Return how the campaign's selection sets choose their regions; none where hosts are drawn everywhere."""
+        return parse_selection_sets(self.selection_sets)
 
     def manifest_config(self) -> ManifestConfig:
         """Return what decides the manifest."""
@@ -154,7 +185,7 @@ class CampaignTask(luigi.Task):
             replicates=self.replicates,
             control_frac={"train": self.control_frac_train, "grid": self.control_frac_grid, "debug": self.control_frac_debug},
             grids={"debug": self.grid_debug, "grid": self.grid_grid, "train": self.grid_train},
-            priors=dict(self.priors),
+            priors=with_named_laws(dict(self.priors), load_named_laws(grid_folder(self.grid_path))),
             split_seed=self.split_seed,
             sampling_seed=self.sampling_seed,
             on_shortage=self.on_shortage,
@@ -196,4 +227,5 @@ class CampaignTask(luigi.Task):
             psfdepth_bin_width_mag=self.psfdepth_bin_width_mag,
             resolution_edges=self.resolution_edges,
             snr_matched_r_edges=self.snr_matched_r_edges,
+            population_grids=tuple(name for name, grid in self.grids().items() if isinstance(grid, PopulationGrid)),
         )

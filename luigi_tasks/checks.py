@@ -1,7 +1,8 @@
 """What each stage's checks need: its tables from the store, and a sample of stamps beside the survey's own pixels."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from halo_core.errors import ObjectStoreError
 from halo_core.records import Finding
 from halo_core.stages.files import read_table
 from halo_core.stages.planning import PlanRow
+from halo_core.stages.region_statistics import SplitShare, shares_finding
 from halo_core.stages.validation_campaign import check_campaign
 from halo_core.stages.validation_convergence import render_at_double_effort
 from halo_core.stages.validation_injection import SampledStamp, check_injection, sample_of
@@ -25,6 +27,8 @@ from halo_core.store import injection as injection_rows
 from halo_core.store.sessions import read
 from halo_core.survey import layout
 from halo_core.survey.coadds import open_plane
+from luigi_tasks.parent import iterate_parents
+from luigi_tasks.plan import parents_of, selected_regions
 from luigi_tasks.stage import IdentifiedTask
 from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, TASKS_FILE, block_prefix
 
@@ -68,46 +72,51 @@ def built_plan(task: IdentifiedTask) -> list[PlanRow]:
 
 def all_tasks(task: IdentifiedTask) -> pa.Table:
     """Return the whole manifest."""
-    return _all_blocks(task, "manifest", TASKS_FILE)
+    return pa.concat_tables(_blocks(task, "manifest", TASKS_FILE))
 
 
 def all_results(task: IdentifiedTask) -> pa.Table:
     """Return every result."""
-    return _all_blocks(task, "injection", RESULTS_FILE)
+    return pa.concat_tables(_blocks(task, "injection", RESULTS_FILE))
 
 
-def _all_blocks(task: IdentifiedTask, word: str, name: str) -> pa.Table:
-    """Return a table of every block of a stage, one after the other."""
-    blocks = task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist()
-    paths = [task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}") for block in blocks]
-    return pa.concat_tables([read_table(path) for path in paths])
+def _blocks(task: IdentifiedTask, word: str, name: str) -> Iterator[pa.Table]:
+    """Yield a table of every block of a stage, one after the other."""
+    for block in task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist():
+        yield read_table(task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}"))
 
 
 def _parent(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of the parent."""
-    return check_parent(
-        task.table_of("parent", "parents.parquet"),
+    findings = check_parent(
+        partial(iterate_parents, task),
         task.parent_config(),
         bricks=task.table_of("survey", "bricks.parquet"),
         has_given_splits=_has_given_splits(task),
     )
+    return [*findings, shares_finding([SplitShare(**share) for share in task.mark_of("parent")["counts"]["splits"]])]
 
 
 def _manifest(task: IdentifiedTask) -> list[Finding]:
-    """Return the findings of the manifest."""
-    parents = task.table_of("parent", "parents.parquet")
-    has_table = task.survey.files.size(layout.BRICKS_KEY) is not None
-    known = task.table_of("survey", "bricks.parquet") if has_table else parents
-    mark = task.mark_of("manifest")
+    """Return the findings of the manifest, block by block as its list names them."""
     evidence = ManifestEvidence(
-        parents=parents,
+        parents=parents_of(task),
         plan=built_plan(task),
         grids=task.grids(),
-        bricknames=set(known["brickname"].to_pylist()),
-        seeds=mark["seeds"],
+        bricknames=_bricknames(task),
+        seeds=task.mark_of("manifest")["seeds"],
         has_given_splits=_has_given_splits(task),
+        regions=selected_regions(task),
     )
-    return [*check_manifest(all_tasks(task), task.manifest_config(), evidence), *(Finding(**found) for found in design(task)["reductions"])]
+    findings = check_manifest(_blocks(task, "manifest", TASKS_FILE), task.manifest_config(), evidence)
+    return [*findings, *(Finding(**found) for found in design(task)["reductions"])]
+
+
+def _bricknames(task: IdentifiedTask) -> set[str]:
+    """Return the names of the bricks of the survey's table, or of the parents where there is none."""
+    if task.survey.files.size(layout.BRICKS_KEY) is not None:
+        return set(task.table_of("survey", "bricks.parquet")["brickname"].to_pylist())
+    return {name for table in parents_of(task)(["brickname"]) for name in pc.unique(table["brickname"]).to_pylist()}
 
 
 def _has_given_splits(task: IdentifiedTask) -> bool:

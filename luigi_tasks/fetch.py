@@ -1,31 +1,71 @@
 """Fetching: a plane is copied from the survey, verified, and stored once for all campaigns; a loss has a reason.
 
 A stored plane is followed by its sha256 in a small object of its own, which is its commit mark. A plane whose bytes differ from its mark
-is an error: what was verified before has changed.
+is an error: what was verified before has changed. Whoever fetches a plane holds its lock, so that nobody else fetches it meanwhile.
 """
 
 import logging
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import luigi
+
 from halo_core.errors import ObjectStoreError, SurveyDataError
+from halo_core.seeds import hash_hex
 from halo_core.survey.coadds import verify_plane
-from halo_core.survey.layout import plane_key
-from luigi_tasks.objects import ObjectRecord, Objects, sha256_of
+from halo_core.survey.layout import checksums_key, plane_key, read_checksums
+from luigi_tasks.http_files import HttpFiles
+from luigi_tasks.http_source import AbsentError
+from luigi_tasks.objects import FolderObjects, ObjectRecord, Objects, sha256_of
+from luigi_tasks.places import SurveyFiles
+from luigi_tasks.plane_locks import leased_object, locked_file
+from luigi_tasks.progress import duration, report
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
+
+ABSENT = "the survey has no such file"
+"""Reason of a plane that is missing."""
+
+_SECONDS_BETWEEN_LINES = 2.0
+_verifying = threading.Lock()
 
 
 @dataclass(frozen=True)
 class PlaneSource:
     """A survey's files, and where its planes are cached."""
 
-    files: Objects
+    files: SurveyFiles
     source_id: str
     objects: Objects
+    _checksums: dict[str, dict[str, str]] = field(default_factory=dict, compare=False, repr=False)
+    _checksums_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+
+    def fetch_all(self, wanted: Iterable[tuple[str, str]], *, block: int, task: luigi.Task | None = None) -> list[dict[str, Any]]:
+        """Return the asset rows of (brickname, plane) pairs in their order; from a server several at a time, with progress."""
+        pairs = list(wanted)
+        progress = _Progress(block, len(pairs), task)
+
+        def fetch(pair: tuple[str, str]) -> dict[str, Any]:
+            row = self.fetch(*pair, block=block)
+            progress.count(row)
+            return row
+
+        if not isinstance(self.files, HttpFiles):
+            return [fetch(pair) for pair in pairs]
+        with ThreadPoolExecutor(self.files.settings.connections, thread_name_prefix="fetch") as pool:
+            try:
+                return list(pool.map(fetch, pairs))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
 
     def fetch(self, brickname: str, plane: str, *, block: int) -> dict[str, Any]:
         """Return the asset row of a plane, fetched and verified unless it is cached already.
@@ -33,7 +73,7 @@ class PlaneSource:
         Raises
         ------
         ObjectStoreError
-            A cached plane is no longer what was verified.
+            A cached plane is no longer what was verified, the survey cannot be read, or the cache cannot be written.
         """
         source = plane_key(brickname, plane)
         row: dict[str, Any] = {
@@ -52,9 +92,13 @@ class PlaneSource:
         stored = self._stored(key)
         if stored is not None:
             return row | stored
-        if self.files.size(source) is None:
-            return row | {"reason": "the survey has no such file", "attempts": 1}
-        return row | self._copy(source, key, brickname, plane)
+        with self._locked(key):
+            stored = self._stored(key)
+            if stored is not None:
+                return row | stored
+            if self._is_known_absent(source):
+                return row | {"reason": ABSENT}
+            return row | self._copy(source, key, brickname, plane)
 
     def _stored(self, key: str) -> dict[str, Any] | None:
         """Return what is known of a plane that is cached, None where it is not."""
@@ -70,24 +114,108 @@ class PlaneSource:
         return {"key": key, "status": "ok", "sha256": found, "n_bytes": size}
 
     def _copy(self, source: str, key: str, brickname: str, plane: str) -> dict[str, Any]:
-        """Return the outcome of fetching a plane: verified and stored, or unverified after every attempt."""
+        """Return the outcome of fetching a plane: stored, absent, or unverified after every attempt."""
         reason = ""
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            temporary = self.objects.temporary(key)
             try:
-                self.files.copy_out(source, temporary)
-                verify_plane(temporary, plane, brickname)
+                temporary = self._download(source, key)
+                if temporary is None:
+                    self._remember_absent(source)
+                    return {"reason": ABSENT, "attempts": attempt}
+                self._verify(temporary, source, brickname, plane)
             except SurveyDataError as error:
-                temporary.unlink(missing_ok=True)
-                reason = str(error).replace(temporary.name, Path(source).name)
+                reason = str(error)
                 logger.warning("cache: %s %s, attempt %d of %d: %s", brickname, plane, attempt, MAX_ATTEMPTS, reason)
                 continue
-            except ObjectStoreError:
-                temporary.unlink(missing_ok=True)
-                raise
             record = self._put(key, temporary)
             return {"key": key, "status": "ok", "sha256": record.sha256, "n_bytes": record.n_bytes, "attempts": attempt}
         return {"status": "unverified", "reason": reason, "attempts": MAX_ATTEMPTS}
+
+    def _download(self, source: str, key: str) -> Path | None:
+        """Return a local copy of a survey file, None where the survey has none; from a server taken up where an earlier one broke off."""
+        if isinstance(self.files, HttpFiles):
+            part = self._local(key, "part")
+            try:
+                self.files.resume(source, part, _note(part))
+            except AbsentError:
+                return None
+            return part
+        if self.files.size(source) is None:
+            return None
+        temporary = self.objects.temporary(key)
+        try:
+            self.files.copy_out(source, temporary)
+        except ObjectStoreError:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+    def _verify(self, temporary: Path, source: str, brickname: str, plane: str) -> None:
+        """Check a copy against the archive's checksum and by its content; one that fails is removed.
+
+        The warnings that the FITS reader is told to keep to itself are the whole process's, so one thread verifies at a time.
+        """
+        name = Path(source).name
+        try:
+            expected = self._checksums_of(brickname).get(name)
+            found = sha256_of(temporary)
+            if expected not in (None, found):
+                raise SurveyDataError(f"{name}: sha256 {found}, the archive's list says {expected}")
+            with _verifying:
+                verify_plane(temporary, plane, brickname)
+        except SurveyDataError as error:
+            _discard(temporary)
+            raise SurveyDataError(str(error).replace(temporary.name, name)) from error
+
+    def _checksums_of(self, brickname: str) -> dict[str, str]:
+        """Return the archive's sha256 of a brick's files by name, asked once; empty where the archive has no list of the brick."""
+        key = checksums_key(brickname)
+        with self._checksums_lock:
+            if brickname not in self._checksums:
+                self._checksums[brickname] = self._read_checksums(key)
+            return self._checksums[brickname]
+
+    def _read_checksums(self, key: str) -> dict[str, str]:
+        """Return the archive's list of a brick, empty where it has none."""
+        if self._is_known_absent(key):
+            return {}
+        try:
+            if not isinstance(self.files, HttpFiles) and self.files.size(key) is None:
+                return {}
+            return read_checksums(self.files.read(key), where=self.files.uri(key))
+        except AbsentError:
+            self._remember_absent(key)
+            return {}
+
+    def _is_known_absent(self, source: str) -> bool:
+        """Return whether a server lacked a file not long ago; a folder or S3 is always asked."""
+        if not isinstance(self.files, HttpFiles):
+            return False
+        key = self._absent_key(source)
+        if self.objects.size(key) is None:
+            return False
+        age_s = time.time() - float(self.objects.read(key))
+        return age_s < 3600 * self.files.settings.absent_hours
+
+    def _remember_absent(self, source: str) -> None:
+        """Keep the time at which a server lacked a file."""
+        if isinstance(self.files, HttpFiles):
+            self.objects.put(self._absent_key(source), f"{int(time.time())}\n".encode())
+
+    def _absent_key(self, source: str) -> str:
+        """Return the key of what is remembered of a file that is not there."""
+        return f"cache/{self.source_id}/absent/{source}"
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        """Hold a plane's lock: on this machine and, where the cache is on S3, among all that share it."""
+        is_shared = not isinstance(self.objects, FolderObjects)
+        with locked_file(self._local(key, "lock")), leased_object(self.objects, f"{key}.lease") if is_shared else nullcontext():
+            yield
+
+    def _local(self, key: str, suffix: str) -> Path:
+        """Return the local file of that kind that belongs to a plane, the same for all who share the cache; no store lists it."""
+        return self.objects.temporary(key).with_name(f".{hash_hex(key, n_bytes=10)}.{suffix}")
 
     def _verified(self, key: str) -> str | None:
         """Return the sha256 that a plane had when it was verified, None where it never was."""
@@ -98,12 +226,13 @@ class PlaneSource:
         """Store a verified plane, then its mark; a plane that was here before must be the same."""
         expected, found = self._verified(key), sha256_of(temporary)
         if expected not in (None, found):
-            temporary.unlink()
+            _discard(temporary)
             raise ObjectStoreError(
                 f"plane {key}: sha256 {found}, but {expected} was verified before; the survey at {self.files.root} has changed: "
                 "give it another [survey] release"
             )
         record = self.objects.put_file(key, temporary)
+        _discard(temporary)
         self.objects.put(_mark(key), f"{record.sha256}\n".encode())
         return record
 
@@ -111,3 +240,50 @@ class PlaneSource:
 def _mark(key: str) -> str:
     """Return the key of a plane's commit mark."""
     return f"{key}.sha256"
+
+
+def _note(part: Path) -> Path:
+    """Return the file that says what a part is the part of."""
+    return part.with_name(f"{part.name}.json")
+
+
+def _discard(temporary: Path) -> None:
+    """Remove a copy and its note."""
+    temporary.unlink(missing_ok=True)
+    _note(temporary).unlink(missing_ok=True)
+
+
+class _Progress:
+    """Counts the planes of a block: how many are here or lost, and how fast they came."""
+
+    def __init__(self, block: int, total: int, task: luigi.Task | None) -> None:
+        self._block, self._total, self._task = block, total, task
+        self._done = self._lost = self._fetched = self._n_bytes = 0
+        self._start = self._last_line = time.monotonic()
+        self._lock = threading.Lock()
+
+    def count(self, row: dict[str, Any]) -> None:
+        """Count the asset row of one more plane, and say so now and then and at the end."""
+        with self._lock:
+            self._done += 1
+            self._lost += row["status"] != "ok"
+            self._fetched += row["attempts"] > 0
+            self._n_bytes += row["n_bytes"] or 0 if row["attempts"] else 0
+            now = time.monotonic()
+            if self._done < self._total and now - self._last_line < _SECONDS_BETWEEN_LINES:
+                return
+            self._last_line = now
+            text = self._text(now - self._start)
+            logger.info("%s", text)
+            if self._task is not None:
+                report(self._task, done=self._done, total=self._total, text=text)
+
+    def _text(self, elapsed_s: float) -> str:
+        """Return one line: done, lost, left, bytes, rate and the time left."""
+        left = self._total - self._done
+        rate = self._n_bytes / 1e6 / elapsed_s if elapsed_s > 0 else 0.0
+        still = f", about {duration(elapsed_s / self._done * left)} left" if left else ""
+        return (
+            f"cache, block {self._block}: {self._done:,} of {self._total:,} planes, {self._lost:,} lost, {left:,} left; "
+            f"{self._fetched:,} asked for, {self._n_bytes / 1e6:,.1f} MB, {rate:,.1f} MB/s{still}"
+        )

@@ -32,7 +32,7 @@ class InjectBlock(BlockTask):
         """Fetch, inject what is not committed, load the rows."""
         plan = BlockPlan.read(self.objects, self.word, self.digest)
         is_new = self.output().committed() is None
-        planes, owned = fetch_block(self.objects, plan, self.survey_root, self.block, self.state_url, reads_pixels=is_new)
+        planes, owned = fetch_block(self, plan, reads_pixels=is_new)
         if is_new:
             self._inject(plan, planes)
         results = read_table(self.objects.path(f"{self.output().prefix}/{RESULTS_FILE}"))

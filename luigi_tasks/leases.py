@@ -35,7 +35,7 @@ _PROC = Path("/proc")
 class LeaseSettings(luigi.Config):
     """How long a worker that says nothing keeps its block, [state] in luigi.cfg."""
 
-    ignore_unconsumed: ClassVar[set[str]] = {"url"}
+    ignore_unconsumed: ClassVar[set[str]] = {"url", "parents"}
 
     lease_seconds = luigi.FloatParameter(default=120.0, description="Length of a block's lease; it is renewed every third of it [s].")
 

@@ -3,20 +3,19 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import pairwise
 from typing import Any
 
 import luigi
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from halo_core.stages.files import read_table
 from halo_core.stages.manifest import ManifestBuild, build_manifest
+from halo_core.store import blocks as block_rows
 from halo_core.store.manifest import PlannedRow, store_plan, store_tasks
 from luigi_tasks.parent import BuildParent
-from luigi_tasks.plan import PlanOnly
+from luigi_tasks.plan import PlanOnly, parents_of, selected_regions
 from luigi_tasks.stage import Built, StageTask, put_table
 from luigi_tasks.targets import BLOCKS_FILE, DESIGN_FILE, TASKS_FILE, block_prefix
 from luigi_tasks.validation import ValidateStage
@@ -32,25 +31,20 @@ class BuildManifest(PlanOnly, StageTask):
         return [] if self.plan_only else [self.clone(BuildParent), self.clone(ValidateStage, stage="parent")]
 
     def build(self) -> Built:
-        """Plan, draw, freeze; then one file per block."""
-        made = build_manifest(self.table_of("parent", "parents.parquet"), self.manifest_config(), self.grids())
-        built = Built(
-            counts={
-                "n_tasks": made.tasks.num_rows,
-                "n_hosts": _n_distinct(made.tasks, "host_id"),
-                "n_physical": _n_distinct(made.tasks, "physical_id"),
-            }
-        )
-        block_of_row = made.tasks["block"].to_numpy()
-        edges = np.searchsorted(block_of_row, np.arange(made.n_blocks + 1))
-        for block, (start, stop) in enumerate(pairwise(edges.tolist())):
+        """Plan, draw, freeze; one file per block, each written as it is made."""
+        made = build_manifest(parents_of(self), self.manifest_config(), self.grids(), regions=selected_regions(self))
+        built, blocks = Built(), list[block_rows.BlockPlan]()
+        for block, tasks in enumerate(made.blocks()):
             key = f"{block_prefix(self.word, self.digest_of(self.word), block)}/{TASKS_FILE}"
-            built.objects[key] = put_table(self.objects, key, made.tasks.slice(start, stop - start))
+            built.objects[key] = put_table(self.objects, key, tasks)
+            n_injections, n_bricks = (pc.count_distinct(tasks[name]).as_py() for name in ("physical_id", "brickname"))
+            blocks.append(block_rows.BlockPlan(block, n_injections, tasks.num_rows, n_bricks))
         key = self.key_of(self.word, BLOCKS_FILE)
-        built.objects[key] = put_table(self.objects, key, _block_table(made.tasks))
+        built.objects[key] = put_table(self.objects, key, pa.Table.from_pylist([block._asdict() for block in blocks]))
         key = self.key_of(self.word, DESIGN_FILE)
         built.objects[key] = self.objects.put(key, json.dumps(_design(made), indent=1, sort_keys=True).encode())
-        built.counts["n_blocks"] = made.n_blocks
+        built.counts |= {"n_tasks": sum(block.n_tasks for block in blocks), "n_physical": made.n_physical}
+        built.counts |= {"n_hosts": made.hosts.num_rows, "n_blocks": made.n_blocks}
         return built
 
     def load(self, connection: sa.Connection) -> None:
@@ -72,23 +66,6 @@ def _design(made: ManifestBuild) -> dict[str, Any]:
         "reductions": [asdict(finding) for finding in made.findings],
         "supply": made.supply,
     }
-
-
-def _block_table(tasks: pa.Table) -> pa.Table:
-    """Return one row per block: what it holds."""
-    counts = tasks.group_by("block").aggregate([("physical_id", "count_distinct"), ("task_id", "count"), ("brickname", "count_distinct")])
-    names = {
-        "block": "block",
-        "n_injections": "physical_id_count_distinct",
-        "n_tasks": "task_id_count",
-        "n_bricks": "brickname_count_distinct",
-    }
-    return pa.table({name: counts[column].cast(pa.int64()) for name, column in names.items()}).sort_by("block")
-
-
-def _n_distinct(tasks: pa.Table, column: str) -> int:
-    """Return the number of distinct values of a column."""
-    return int(pc.count_distinct(tasks[column]).as_py())
 
 
 def planned_rows(design: Mapping[str, Any], stamp_sizes: tuple[int, ...], n_bandsets: int) -> list[PlannedRow]:

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import luigi
 
 from halo_core.errors import ConfigurationError
 from halo_core.seeds import hash_hex, stage_digest
-from halo_core.survey import mock
+from halo_core.survey import layout, mock
 from halo_core.survey.mock import MockSurvey
+from luigi_tasks.http_files import SCHEMES, HttpFiles
 from luigi_tasks.objects import S3_SCHEME, Objects, open_objects
 
 MOCK = "mock"
@@ -34,16 +35,51 @@ class MockSurveySettings(luigi.Config):
         return MockSurvey(seed=self.seed, n_bricks=self.n_bricks, brick_size_pix=self.brick_size_pix, lrgs_per_brick=self.lrgs_per_brick)
 
 
+class SurveyFiles(Protocol):
+    """What the pipeline asks of a survey's files, wherever they are; `Objects` are such files."""
+
+    @property
+    def root(self) -> Path | str:
+        """Where the survey is, for people."""
+
+    def uri(self, key: str) -> str:
+        """Return where a person finds a file."""
+
+    def path(self, key: str) -> Path:
+        """Return a local file that holds a file that is there."""
+
+    def size(self, key: str) -> int | None:
+        """Return the size of a file [bytes], None where there is none."""
+
+    def holds(self, prefix: str) -> bool:
+        """Return whether a folder is there."""
+
+    def list_sizes(self, prefix: str) -> dict[str, int]:
+        """Return the size of every file below a folder by key; an error where the place cannot be listed."""
+
+    def list_tags(self, prefix: str) -> dict[str, str]:
+        """Return, for every file that is known below a folder or for that very file, what changes when the file does."""
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of a file; one that is not there is an error."""
+
+    def read_range(self, key: str, start: int, stop: int) -> bytes:
+        """Return bytes start to stop (not included) of a file."""
+
+    def copy_out(self, key: str, target: Path) -> None:
+        """Write a copy of a file to a local one."""
+
+
 @dataclass(frozen=True)
 class SurveyPlace:
     """A survey: the place that holds coadd/, and what it is known by.
 
-    ``root`` is a folder or an s3:// URI, ``files`` are the survey's files by their keys below it. ``identity`` is the parameters of a mock
-    survey, or URI and release of another; ``source_id`` is where its planes are cached.
+    ``root`` is a folder, an s3:// URI or an https:// URL, ``files`` are the survey's files by their keys below it. ``identity`` is the
+    parameters of a mock survey, or URI and release of another; ``source_id`` is where its planes are cached.
     """
 
     root: str
-    files: Objects
+    files: SurveyFiles
     mock: MockSurvey | None
     identity: dict[str, Any]
     source_id: str
@@ -63,13 +99,31 @@ def survey_place(survey_root: str, release: str, objects: Objects) -> SurveyPlac
         digest = mock_digest(settings)
         root = objects.uri(f"mock_survey/{digest}/files")
         return SurveyPlace(root, open_objects(root), settings, identity, source_id=f"mock-{digest}")
-    if "://" in survey_root and not survey_root.startswith(S3_SCHEME):
-        raise ConfigurationError(f"survey_root {survey_root!r}: a survey is read from a folder or s3://bucket/prefix, or made here (mock)")
-    files = open_objects(survey_root)
+    files = open_survey(survey_root)
     root = files.uri("")
-    if not files.holds("coadd"):
-        raise ConfigurationError(f"survey_root {survey_root!r}: there is no coadd/ below {root}; give the place that holds coadd/, or mock")
+    if not files.holds(layout.COADD_FOLDER):
+        lacking = f"{layout.BRICKS_KEY}, without which no brick of a server is known" if isinstance(files, HttpFiles) else "coadd/"
+        raise ConfigurationError(
+            f"survey_root {survey_root!r}: there is no {lacking} below {root}; give the place that holds coadd/, or mock"
+        )
     return SurveyPlace(root, files, None, {"uri": root, "release": release}, f"{release}-{hash_hex(root, release, n_bytes=5)}")
+
+
+def open_survey(survey_root: str) -> SurveyFiles:
+    """Return the files of a survey: in a folder, below s3://bucket/prefix or below https://host/path.
+
+    Raises
+    ------
+    ConfigurationError
+        The root is of a scheme that is not read.
+    """
+    if survey_root.startswith(SCHEMES):
+        return HttpFiles(survey_root)
+    if "://" in survey_root and not survey_root.startswith(S3_SCHEME):
+        raise ConfigurationError(
+            f"survey_root {survey_root!r}: a survey is read from a folder, s3://bucket/prefix or https://host/path, or made here (mock)"
+        )
+    return open_objects(survey_root)
 
 
 def mock_digest(settings: MockSurvey) -> str:

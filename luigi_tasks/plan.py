@@ -1,17 +1,20 @@
 """--plan-only: the exact counts of a campaign, printed; nothing is written."""
 
+from collections.abc import Iterable, Sequence
+
 import luigi
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
 from halo_core.errors import ManifestError
 from halo_core.stages.files import read_table
-from halo_core.stages.manifest_hosts import pool_hosts
+from halo_core.stages.manifest_hosts import Parents, supply_of
 from halo_core.stages.planning import PlanRow, check_supply, plan
-from luigi_tasks.objects import open_objects
-from luigi_tasks.places import MOCK
+from luigi_tasks.parent import iterate_parents
+from luigi_tasks.places import MOCK, open_survey
 from luigi_tasks.stage import IdentifiedTask
-from luigi_tasks.targets import StageTarget
+from luigi_tasks.targets import REGION_SELECTIONS_FILE, StageTarget
 
 
 class PlanOnly(IdentifiedTask):
@@ -72,13 +75,29 @@ class PlanOnly(IdentifiedTask):
 
     def _supply(self) -> dict[str, int] | None:
         """Return the eligible hosts by split, None where the parent catalogue is not there."""
-        if self.survey_root != MOCK and not open_objects(self.survey_root).holds("coadd"):
+        if self.survey_root != MOCK and not open_survey(self.survey_root).holds("coadd"):
             return None
         target = StageTarget(self.objects, "parent", self.digest_of("parent"), self.state_url)
         if target.committed() is None:
             return None
-        parents = read_table(self.objects.path(self.key_of("parent", "parents.parquet")))
-        return pool_hosts(parents, sampling_seed=self.sampling_seed).supply()
+        return supply_of(parents_of(self), selected_regions(self))
+
+
+def parents_of(task: IdentifiedTask) -> Parents:
+    """Return the parents of a campaign as the manifest reads them: sky cell by sky cell, some columns at a time."""
+
+    def tables(columns: Sequence[str]) -> Iterable[pa.Table]:
+        return iterate_parents(task, list(columns))
+
+    return tables
+
+
+def selected_regions(task: IdentifiedTask) -> frozenset[int] | None:
+    """Return the regions of the selection sets, None where the parent stage has no sets."""
+    key = task.key_of("parent", REGION_SELECTIONS_FILE)
+    if key not in task.mark_of("parent")["objects"]:
+        return None
+    return frozenset(read_table(task.objects.path(key), ["region_id"])["region_id"].to_pylist())
 
 
 def plan_table(rows: list[PlanRow], stamp_sizes: tuple[int, ...], n_bandsets: int) -> Table:

@@ -17,11 +17,24 @@ from halo_core.errors import StoreError
 from halo_core.records import Finding
 from halo_core.seeds import canonical_json
 from halo_core.stages.files import read_table
+from halo_core.stages.parent_cells import PARENTS_FILE, cell_of_name
 from halo_core.stamps import RESULTS_FILE
 from halo_core.store import blocks as block_rows
 from halo_core.store import campaigns, schema, stages
 from halo_core.store.bulk import checksum, counts_by_block, fetch_rows, replace_rows
-from halo_core.store.models import Base, Brick, CoaddPlane, CompletenessCell, InjectionResult, InjectionTask, Parent, PlannedCount
+from halo_core.store.models import (
+    Base,
+    Brick,
+    CoaddPlane,
+    CompletenessCell,
+    InjectionResult,
+    InjectionTask,
+    Parent,
+    ParentCut,
+    PlannedCount,
+    RegionSelection,
+)
+from halo_core.store.parent import cut_rows, parent_rows
 from halo_core.store.sessions import begin, read
 from halo_core.store.validation import findings, store_findings
 from luigi_tasks.blocks import PLAN, BlockPlan, owned_planes
@@ -33,6 +46,7 @@ from luigi_tasks.targets import (
     CELLS_FILE,
     DESIGN_FILE,
     PLANES_FILE,
+    REGION_SELECTIONS_FILE,
     STAGE_MARK,
     TASKS_FILE,
     CommitTarget,
@@ -43,11 +57,11 @@ from luigi_tasks.targets import (
 
 _WHOLE_TABLES: Mapping[str, tuple[type[Base], str]] = {
     "survey": (Brick, "bricks.parquet"),
-    "parent": (Parent, "parents.parquet"),
     "summary": (CompletenessCell, CELLS_FILE),
 }
 _TABLES: Mapping[str, tuple[type[Base], ...]] = {
     **{word: (model,) for word, (model, _) in _WHOLE_TABLES.items()},
+    "parent": (ParentCut, RegionSelection, Parent),
     "manifest": (PlannedCount, InjectionTask),
     "cache": (CoaddPlane,),
     "injection": (InjectionResult,),
@@ -59,13 +73,13 @@ _Repair = Callable[[sa.Connection], None]
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one table that an object holds: those of a stage digest, or of one block of it."""
+    """Rows of one table that an object holds: those of a stage digest, of one block of it, or of one sky cell."""
 
     model: type[Base]
     stage_digest: str
     block: int | None
     key: str
-    sha256: str
+    sha256: str | None
     rows: Callable[[], pa.Table]
 
     @property
@@ -100,6 +114,7 @@ class StoredStage:
     plan: BlockPlan | None
     plans: tuple[block_rows.BlockPlan, ...]
     blocks: Mapping[int, Mapping[str, Any]]
+    keeps_parents: bool
 
     @property
     def word(self) -> str:
@@ -126,10 +141,16 @@ class StoredStage:
         if self.word in _WHOLE_TABLES:
             model, name = _WHOLE_TABLES[self.word]
             yield self._part(model, self.key(name), self.mark)
+        if self.word == "parent":
+            yield from self._parents(self.mark)
         if self.word == "manifest":
             yield self._part(PlannedCount, self.key(DESIGN_FILE), self.mark)
             for block in read_table(self.objects.path(self.key(BLOCKS_FILE)))["block"].to_pylist():
                 yield self._part(InjectionTask, f"{block_prefix(self.word, self.digest, block)}/{TASKS_FILE}", self.mark, block)
+
+    def tables(self) -> tuple[type[Base], ...]:
+        """Return the tables that the state keeps of the stage."""
+        return tuple(model for model in _TABLES.get(self.word, ()) if model is not Parent or self.keeps_parents)
 
     def findings(self) -> list[Finding] | None:
         """Return the findings of checks that passed, None for another stage."""
@@ -143,6 +164,16 @@ class StoredStage:
         if self.mark is not None:
             stages.finish_stage(connection, self.digest, self.mark["counts"])
 
+    def _parents(self, mark: Mapping[str, Any]) -> Iterator[Part]:
+        """Yield the cuts, the selection sets where there are some and, where the state keeps them, the parents of each sky cell."""
+        cuts = cut_rows(mark["counts"]["cut_flow"])
+        yield Part(ParentCut, self.digest, None, f"{stage_prefix(self.word, self.digest)}/{STAGE_MARK}", None, lambda: cuts)
+        if self.key(REGION_SELECTIONS_FILE) in mark["objects"]:
+            yield self._part(RegionSelection, self.key(REGION_SELECTIONS_FILE), mark)
+        if self.keeps_parents:
+            for key in (key for key in mark["objects"] if key.endswith(f"/{PARENTS_FILE}")):
+                yield self._part(Parent, key, mark, cell_of_name(key))
+
     def _part(self, model: type[Base], key: str, mark: Mapping[str, Any], block: int | None = None) -> Part:
         """Return the rows that one object holds."""
         return Part(model, self.digest, block, key, mark["objects"][key]["sha256"], partial(self._rows, model, key, block))
@@ -154,22 +185,24 @@ class StoredStage:
             rows = planned_rows(design, tuple(asked["stamp_sizes"]), len(asked["bandsets"]))
             return pa.Table.from_pylist([row._asdict() for row in rows])
         table = read_table(self.objects.path(key))
+        if model is Parent:
+            return parent_rows(table, block)
         if model is CoaddPlane and self.plan is not None and block is not None:
             return owned_planes(self.objects, self.plan, table, block)
         return table
 
 
-def stored_stage(objects: Objects, known: RunStage) -> StoredStage:
-    """Return what objects hold of a stage."""
+def stored_stage(objects: Objects, known: RunStage, *, keeps_parents: bool) -> StoredStage:
+    """Return what objects hold of a stage, for a state that keeps the rows of parents or does not."""
     prefix = stage_prefix(known.stage, known.stage_digest)
     mark = CommitTarget(objects, prefix, STAGE_MARK).committed()
     if known.stage not in ("cache", "injection") or objects.size(f"{prefix}/{PLAN}") is None:
-        return StoredStage(objects, known, mark, None, (), {})
+        return StoredStage(objects, known, mark, None, (), {}, keeps_parents)
     plan = BlockPlan.read(objects, known.stage, known.stage_digest)
     table = read_table(objects.path(f"{stage_prefix('manifest', plan.manifest_digest)}/{BLOCKS_FILE}"))
     plans = tuple(block_rows.BlockPlan(**row) for row in table.to_pylist())
     marks = committed_marks(objects, known.stage, known.stage_digest, [one.block for one in plans])
-    return StoredStage(objects, known, mark, plan, plans, marks)
+    return StoredStage(objects, known, mark, plan, plans, marks, keeps_parents)
 
 
 def recorded_stages(objects: Objects, name: str | None = None) -> list[RunStage]:
@@ -178,8 +211,8 @@ def recorded_stages(objects: Objects, name: str | None = None) -> list[RunStage]
     return list(found.values())
 
 
-def rebuild(state_url: str, objects: Objects, *, say: Callable[[str], None]) -> None:
-    """Load an empty state from the objects; the tables are made where they are not there.
+def rebuild(state_url: str, objects: Objects, *, say: Callable[[str], None], keeps_parents: bool = True) -> None:
+    """Load an empty state from the objects, parents where the state keeps them; the tables are made where they are not there.
 
     Raises
     ------
@@ -193,14 +226,14 @@ def rebuild(state_url: str, objects: Objects, *, say: Callable[[str], None]) -> 
     if not (known := recorded_stages(objects)):
         raise StoreError(f"no run of a campaign is recorded below {objects.uri('campaigns')}; run the campaign: it loads what is there")
     for stage in known:
-        stored = stored_stage(objects, stage)
+        stored = stored_stage(objects, stage, keeps_parents=keeps_parents)
         n_rows = _load(state_url, stored)
         say(f"{stage.stage} {stage.stage_digest}: {n_rows:,} rows{'' if stored.mark is not None else ', not finished'}")
     with begin(state_url) as connection:
         _register_runs(connection, objects, None)
 
 
-def verify(state_url: str, objects: Objects, name: str | None = None) -> Iterator[Difference]:
+def verify(state_url: str, objects: Objects, name: str | None = None, *, keeps_parents: bool = True) -> Iterator[Difference]:
     """Yield what differs between objects and state, of one campaign's stages or of all.
 
     Counts and checksums are compared by digest, table and block; objects are held against their marks first.
@@ -214,7 +247,7 @@ def verify(state_url: str, objects: Objects, name: str | None = None) -> Iterato
     if not (known := recorded_stages(objects, name)):
         raise StoreError(f"no run of {name or 'any campaign'} is recorded below {objects.uri('campaigns')}: nothing to compare with")
     for stage in known:
-        stored = stored_stage(objects, stage)
+        stored = stored_stage(objects, stage, keeps_parents=keeps_parents)
         with read(state_url) as connection:
             yield from _stage_differences(connection, stored)
             yield from _block_differences(connection, stored)
@@ -293,7 +326,7 @@ def _row_differences(connection: sa.Connection, stored: StoredStage) -> Iterator
     for part in stored.parts():
         seen.add(part.place)
         describe = partial(Difference, stored.word, stored.digest, part.model.__tablename__, part.block)
-        if (found := sha256_of(stored.objects.path(part.key))) != part.sha256:
+        if part.sha256 is not None and (found := sha256_of(stored.objects.path(part.key))) != part.sha256:
             yield describe(f"{stored.objects.uri(part.key)} has sha256 {found}, its mark says {part.sha256}: delete it and run again", None)
             continue
         ours, theirs = part.rows(), fetch_rows(connection, part.model, stage_digest=part.stage_digest, block=part.block)
@@ -305,7 +338,7 @@ def _row_differences(connection: sa.Connection, stored: StoredStage) -> Iterator
             yield describe(f"{ours.num_rows:,} rows of checksum {sums[0][:12]} in objects, {sums[1][:12]} in the state", repair)
         elif part.block in stored.blocks and part.block not in finished:
             yield describe("the rows are there, the block is not finished in the state", repair)
-    for model in _TABLES.get(stored.word, ()):
+    for model in stored.tables():
         for block, n_rows in counts_by_block(connection, model, stage_digest=stored.digest).items():
             if (model.__tablename__, block) not in seen:
                 repair = partial(_empty, model=model, digest=stored.digest, block=block)

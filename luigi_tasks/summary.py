@@ -11,6 +11,7 @@ from halo_core.stages.summary_regions import region_cells
 from halo_core.store.summary import store_cells
 from luigi_tasks.checks import all_results, all_tasks
 from luigi_tasks.injection import InjectAll
+from luigi_tasks.parent import set_members
 from luigi_tasks.stage import Built, StageTask, put_table
 from luigi_tasks.targets import CELLS_FILE, CONTROLS_FILE, REGIONS_FILE
 from luigi_tasks.validation import ValidateStage
@@ -28,7 +29,8 @@ class SummariseCompleteness(StageTask):
     def build(self) -> Built:
         """Count, pool, and put beside it the regions and the controls."""
         tasks, results, config = all_tasks(self), all_results(self), self.summary_config()
-        cells, regions = summarise(tasks, results, config), region_cells(tasks, results, config)
+        cells = summarise(tasks, results, config, selection_sets=set_members(self))
+        regions = region_cells(tasks, results, config)
         built = Built(counts={"n_cells": cells.num_rows, "n_region_cells": regions.num_rows})
         for name, table in ((CELLS_FILE, cells), (REGIONS_FILE, regions)):
             built.objects[self.key_of(self.word, name)] = put_table(self.objects, self.key_of(self.word, name), table)

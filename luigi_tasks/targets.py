@@ -30,6 +30,7 @@ PLANES_FILE = "planes.parquet"
 DESIGN_FILE = "design.json"
 CELLS_FILE = "cells.parquet"
 REGIONS_FILE = "region_cells.parquet"
+REGION_SELECTIONS_FILE = "region_selections.parquet"
 CONTROLS_FILE = "controls.json"
 
 _READERS = 16

@@ -24,8 +24,14 @@ MAY_IMPORT = {
 """What each room of halo_core may import of halo_core."""
 
 MAX_LINES = 400
-FOREIGN_TO_CORE = {"luigi", "boto3", "requests", "urllib", "http", "httpx", "socket", "subprocess", "click", "rich", "pyspark"}
-ONLY_IN = {"luigi": "luigi_tasks", "boto3": "luigi_tasks/s3", "botocore": "luigi_tasks/s3", "pyspark": "luigi_tasks/engines"}
+FOREIGN_TO_CORE = {"luigi", "boto3", "requests", "urllib", "urllib3", "http", "httpx", "socket", "subprocess", "click", "rich", "pyspark"}
+ONLY_IN = {
+    "luigi": "luigi_tasks",
+    "urllib3": "luigi_tasks/http_source",
+    "boto3": "luigi_tasks/s3",
+    "botocore": "luigi_tasks/s3",
+    "pyspark": "luigi_tasks/engines",
+}
 CLOCKS = {"time": {"sleep"}, "datetime": {"UTC", "datetime", "timedelta", "timezone"}}
 """Modules that know the time, and what of them may be used in the core: waiting and types, no reading."""
 NOW = {"now", "utcnow", "today"}

@@ -128,7 +128,7 @@ def test_controls_that_repeat_hosts_are_caught(monkeypatch: Patch, mistake: str)
     monkeypatch.setattr(manifest_hosts, "_stratum_draw", lambda group, **given: careless_draw(right(group, **given), group, mistake))
     made = build_manifest(manifest_checks.parents(), manifest_checks.tiny_config(), manifest_checks.GRIDS)
     evidence = manifest_checks.evidence(plan=made.plan, seeds=made.seeds)
-    findings = validation_manifest.check_manifest(made.tasks, manifest_checks.tiny_config(), evidence)
+    findings = validation_manifest.check_manifest(made.blocks(), manifest_checks.tiny_config(), evidence)
     with pytest.raises(StageValidationError, match="controls_distinct"):
         require(findings)
 

@@ -8,8 +8,8 @@ from halo_core.errors import ManifestError
 Ints = NDArray[np.int64]
 
 
-def assign_blocks(brickid: Ints, host_id: NDArray[np.bytes_], *, max_injections: int, max_bricks: int) -> Ints:
-    """Return the 0-based block of each physical injection.
+def assign_blocks(brickid: Ints, n_injections: Ints, *, max_injections: int, max_bricks: int) -> Ints:
+    """Return the 0-based block of each host.
 
     Bricks are taken in the order of the brick grid, which runs along right ascension and then to the next row. A brick
     is divided only where it alone exceeds ``max_injections``; the injections of one host always stay together.
@@ -17,61 +17,53 @@ def assign_blocks(brickid: Ints, host_id: NDArray[np.bytes_], *, max_injections:
     Parameters
     ----------
     brickid : ndarray of int, shape (n,)
-        Brick of each injection's host: 1-based index in the grid.
-    host_id : ndarray of bytes, shape (n,)
-        Host of each injection.
+        Brick of each host: 1-based index in the grid; rising.
+    n_injections : ndarray of int, shape (n,)
+        Physical injections and controls of each host; > 0.
     max_injections, max_bricks : int
         Most physical injections and bricks of a block.
 
     Returns
     -------
     ndarray of int, shape (n,)
-        Numbers without gaps; they depend on the set of injections alone, not on its order.
+        Numbers without gaps, rising.
 
     Raises
     ------
     ManifestError
         One host has more injections than a block may hold.
     """
-    order = np.lexsort((host_id, brickid))
-    bricks, hosts = brickid[order], host_id[order]
-    is_first = np.ones(len(order), dtype=bool)
-    is_first[1:] = (bricks[1:] != bricks[:-1]) | (hosts[1:] != hosts[:-1])
-    starts = np.flatnonzero(is_first)
-    counts = np.diff(np.append(starts, len(order)))
-    if counts.size and counts.max() > max_injections:
-        host = hosts[starts[int(counts.argmax())]].decode()
+    most = int(n_injections.max(initial=0))
+    if most > max_injections:
+        brick = int(brickid[int(n_injections.argmax())])
         raise ManifestError(
-            f"host {host} has {counts.max()} injections, above block_max_injections = {max_injections}; raise it or plan more hosts"
+            f"a host of brick {brick} has {most} injections, above block_max_injections = {max_injections}; raise it or plan more hosts"
         )
-    blocks = np.empty(len(order), dtype=np.int64)
-    blocks[order] = np.repeat(_pack(bricks[starts], counts, max_injections, max_bricks), counts)
-    return blocks
+    starts = np.flatnonzero(np.diff(brickid, prepend=-1))
+    n_hosts = np.diff(starts, append=len(brickid))
+    totals = np.add.reduceat(n_injections, starts) if len(starts) else n_injections
+    first, parts = np.empty(len(starts), dtype=np.int64), np.zeros(len(brickid), dtype=np.int64)
+    block, n_filled, n_bricks = 0, 0, 0
+    for brick, total in enumerate(totals.tolist()):
+        if n_bricks and (n_filled + total > max_injections or n_bricks == max_bricks):
+            block, n_filled, n_bricks = block + 1, 0, 0
+        first[brick] = block
+        if total <= max_injections:
+            n_filled, n_bricks = n_filled + total, n_bricks + 1
+            continue
+        hosts = slice(starts[brick], starts[brick] + n_hosts[brick])
+        parts[hosts], n_filled = _fill(n_injections[hosts], max_injections)
+        block, n_bricks = block + int(parts[hosts][-1]), 1
+    return np.repeat(first, n_hosts) + parts
 
 
-def _pack(bricks: Ints, counts: Ints, max_injections: int, max_bricks: int) -> Ints:
-    """Return the block of each host; hosts are sorted by brick, ``counts`` are their injections."""
-    edges = np.flatnonzero(np.diff(bricks, prepend=-1))
-    blocks = np.empty(len(bricks), dtype=np.int64)
-    block, n_injections, n_bricks = 0, 0, 0
-    for start, end in zip(edges, np.append(edges[1:], len(bricks)), strict=True):
-        n_brick = int(counts[start:end].sum())
-        if n_bricks and (n_injections + n_brick > max_injections or n_bricks == max_bricks):
-            block, n_injections, n_bricks = block + 1, 0, 0
-        filled = _fill(counts[start:end], max_injections) if n_brick > max_injections else np.zeros(end - start, dtype=np.int64)
-        blocks[start:end] = block + filled
-        block, n_bricks = block + int(filled[-1]), n_bricks + 1 if filled[-1] == 0 else 1
-        n_injections = n_injections + n_brick if filled[-1] == 0 else int(counts[start:end][filled == filled[-1]].sum())
-    return blocks
-
-
-def _fill(counts: Ints, max_injections: int) -> Ints:
-    """Return the 0-based part of each host of a brick that must be divided."""
-    parts = np.empty(len(counts), dtype=np.int64)
-    part, n_injections = 0, 0
-    for index, n in enumerate(counts):
-        if n_injections + n > max_injections:
-            part, n_injections = part + 1, 0
+def _fill(n_injections: Ints, max_injections: int) -> tuple[Ints, int]:
+    """Return the 0-based part of each host of a brick that must be divided, and the injections of the last part."""
+    parts = np.empty(len(n_injections), dtype=np.int64)
+    part, n_filled = 0, 0
+    for index, n in enumerate(n_injections.tolist()):
+        if n_filled + n > max_injections:
+            part, n_filled = part + 1, 0
         parts[index] = part
-        n_injections += int(n)
-    return parts
+        n_filled += n
+    return parts, n_filled

@@ -1,8 +1,12 @@
-"""The hosts a manifest may draw from: in strata of seeing and depth, in hash order, whatever the order of the input."""
+"""The hosts a manifest may draw from: in strata of seeing and depth, in hash order, whatever the order of the input.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Parents come in tables, one after the other: what is kept of each is a few numbers.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +15,20 @@ from numpy.typing import NDArray
 
 from halo_core.constants import SPLITS
 from halo_core.errors import ManifestError
+from halo_core.records import PARENTS, conform
 from halo_core.seeds import hash_order
-from halo_core.stages.allocation import Floats, Ints, deal, equal_shares, quantile_edges, strata
+from halo_core.stages.allocation import N_QUANTILE_BINS, UNKNOWN_STRATUM, Floats, Ints, deal, equal_shares, quantile_edges, strata
 from halo_core.stages.planning import PlanRow
+
+Parents = Callable[[Sequence[str]], Iterable[pa.Table]]
+"""Gives the parents with the named columns of ``PARENTS``, table by table; every call gives the same rows in the same order."""
 
 CONTROL_CONFIG = -1
 """Index that stands for no configuration."""
+
+_ELIGIBILITY = ("is_guard", "region_id")
+_POOL_COLUMNS = (*_ELIGIBILITY, "host_id", "region_split", "psfsize_r_arcsec", "psfdepth_r_mag")
+_N_BINS = N_QUANTILE_BINS - UNKNOWN_STRATUM
 
 
 @dataclass(frozen=True)
@@ -37,17 +49,21 @@ class Stratum:
 
 @dataclass(frozen=True)
 class HostPool:
-    """Eligible hosts: ``rows`` are row numbers of the parent table, sorted by split, stratum and hash order.
+    """Eligible hosts: ``rows`` are row numbers over all parent tables, sorted by split, stratum and hash order.
 
     ``psf_edges`` [arcsec] and ``depth_edges`` [AB mag] are the inner edges of the strata, over the hosts of all splits.
     """
 
     rows: Ints
-    psf: Ints
-    depth: Ints
     strata: tuple[Stratum, ...]
     psf_edges: Floats
     depth_edges: Floats
+
+    def bins(self, host: Ints) -> tuple[Ints, Ints]:
+        """Return the bins of seeing and of depth of hosts, given by their places in the pool."""
+        stratum = np.searchsorted([item.start for item in self.strata], host, side="right") - 1
+        bins = np.array([(item.psf, item.depth) for item in self.strata], dtype=np.int64)[stratum]
+        return bins[:, 0], bins[:, 1]
 
     def supply(self) -> dict[str, int]:
         """Return the number of eligible hosts by split."""
@@ -81,46 +97,124 @@ class Draw:
     host_repeat: Ints
     sampling_weight: Floats
 
+    def take(self, rows: Ints) -> "Draw":
+        """Return some of the injections."""
+        return Draw(*(getattr(self, item.name)[rows] for item in fields(self)))
 
-def pool_hosts(parents: pa.Table, *, sampling_seed: int) -> HostPool:
-    """Return the eligible hosts of a parent table: those outside the guard bands, each in its stratum.
+
+def join_draws(parts: Sequence[Draw]) -> Draw:
+    """Return several draws as one."""
+    return Draw(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Draw)))
+
+
+def in_one_table(parents: pa.Table) -> Parents:
+    """Return parents that stand in one table."""
+    return lambda columns: [parents.select(list(columns))]
+
+
+def conformed(parents: Parents, columns: Sequence[str]) -> Iterable[pa.Table]:
+    """Yield the tables of the parents with exactly these columns of ``PARENTS``.
+
+    Raises
+    ------
+    ConventionError
+        A column is missing, of another type, or NULL where that is forbidden.
+    """
+    schema = pa.schema([PARENTS.field(name) for name in columns])
+    for table in parents(columns):
+        yield conform(table, schema, where="parents of the manifest")
+
+
+def is_eligible(parents: pa.Table, regions: Collection[int] | None) -> NDArray[np.bool_]:
+    """Return which parents may be hosts: those outside the guard bands and, where regions are given, inside one of them."""
+    eligible = ~np.asarray(parents["is_guard"], dtype=bool)
+    return eligible if regions is None else eligible & np.isin(np.asarray(parents["region_id"]), np.fromiter(regions, np.int64))
+
+
+def supply_of(parents: Parents, regions: Collection[int] | None) -> dict[str, int]:
+    """Return the number of eligible hosts by split."""
+    found = dict.fromkeys(SPLITS, 0)
+    for table in conformed(parents, (*_ELIGIBILITY, "region_split")):
+        counts = np.bincount(_split_codes(table["region_split"])[is_eligible(table, regions)], minlength=len(SPLITS))
+        found = {split: found[split] + int(n) for split, n in zip(SPLITS, counts, strict=True)}
+    return found
+
+
+class _Needs(NamedTuple):
+    """What the pool needs of eligible hosts, as arrays of one length."""
+
+    row: Ints
+    key: NDArray[np.uint64]
+    split: NDArray[np.int8]
+    psf_arcsec: Floats
+    depth_mag: Floats
+
+
+def pool_hosts(parents: Parents, *, sampling_seed: int, regions: Collection[int] | None = None) -> HostPool:
+    """Return the eligible hosts among the parents, each in its stratum.
+
+    Parameters
+    ----------
+    parents : callable
+        See ``Parents``; tables and rows in any order.
+    sampling_seed : int
+        Salt of the hash order.
+    regions : collection of int or None
+        Regions of the selection sets; None where there are no sets and every region is eligible.
 
     Raises
     ------
     ManifestError
-        A host appears twice.
+        A host appears twice, or a split is unknown.
     """
-    rows = np.flatnonzero(~np.asarray(parents["is_guard"], dtype=bool))
-    eligible = parents.select(["host_id", "region_split", "psfsize_r_arcsec", "psfdepth_r_mag"]).take(pa.array(rows))
-    psf_edges, psf = _binned(eligible["psfsize_r_arcsec"])
-    depth_edges, depth = _binned(eligible["psfdepth_r_mag"])
-    split = np.asarray(pc.index_in(eligible["region_split"], pa.array(SPLITS)).fill_null(-1), dtype=np.int64)
+    needs = _needs(parents, sampling_seed, regions)
+    psf_edges, depth_edges = quantile_edges(needs.psf_arcsec), quantile_edges(needs.depth_mag)
+    psf, depth = (strata(values, edges) for values, edges in ((needs.psf_arcsec, psf_edges), (needs.depth_mag, depth_edges)))
+    group = ((needs.split * _N_BINS + psf - UNKNOWN_STRATUM) * _N_BINS + depth - UNKNOWN_STRATUM).astype(np.int16)
+    order = np.argsort(needs.key)
+    repeated = int((np.diff(needs.key[order]) == 0).sum())
+    if repeated:
+        raise ManifestError(f"{repeated} hosts appear more than once among {len(order)} eligible parents; host_id must be unique")
+    order = order[np.argsort(group[order], kind="stable")]
+    return HostPool(needs.row[order], _groups(group[order]), psf_edges, depth_edges)
+
+
+def _needs(parents: Parents, sampling_seed: int, regions: Collection[int] | None) -> _Needs:
+    """Return what the pool needs of every eligible host, in the order of the parents."""
+    none = _Needs(np.empty(0, np.int64), np.empty(0, np.uint64), np.empty(0, np.int8), np.empty(0), np.empty(0))
+    parts, n_rows = [none], 0
+    for table in conformed(parents, _POOL_COLUMNS):
+        rows = np.flatnonzero(is_eligible(table, regions))
+        split = _split_codes(table["region_split"])[rows]
+        hosts = table.select(["host_id", "psfsize_r_arcsec", "psfdepth_r_mag"]).take(pa.array(rows))
+        key = hash_order(hosts["host_id"].to_pylist(), sampling_seed)
+        parts.append(_Needs(n_rows + rows, key, split, _known(hosts["psfsize_r_arcsec"]), _known(hosts["psfdepth_r_mag"])))
+        n_rows += table.num_rows
+    row, key, split, psf_arcsec, depth_mag = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _Needs(row.astype(np.int64), key, split, psf_arcsec, depth_mag)
+
+
+def _split_codes(column: pa.ChunkedArray) -> NDArray[np.int8]:
+    """Return the place of each split in ``SPLITS``."""
+    split = np.asarray(pc.index_in(column, pa.array(SPLITS)).fill_null(-1))
     if (split < 0).any():
-        raise ManifestError(
-            f"parents hold a region_split other than {', '.join(SPLITS)}: {pc.unique(eligible['region_split']).to_pylist()}"
-        )
-    key = hash_order(eligible["host_id"].to_pylist(), sampling_seed)
-    order = np.lexsort((key, depth, psf, split))
-    repeated = np.flatnonzero(np.diff(np.sort(key)) == 0)
-    if repeated.size:
-        raise ManifestError(f"{repeated.size} hosts appear more than once among {len(rows)} eligible parents; host_id must be unique")
-    groups = _groups(split[order], psf[order], depth[order])
-    return HostPool(rows[order], psf[order], depth[order], groups, psf_edges, depth_edges)
+        raise ManifestError(f"parents hold a region_split other than {', '.join(SPLITS)}: {pc.unique(column).to_pylist()}")
+    return split.astype(np.int8)
 
 
-def _binned(column: pa.ChunkedArray) -> tuple[Floats, Ints]:
-    """Return edges and bins of one condition."""
-    values = np.asarray(column.cast(pa.float64()).fill_null(float("nan")), dtype=np.float64)
-    edges = quantile_edges(values)
-    return edges, strata(values, edges)
+def _known(column: pa.ChunkedArray) -> Floats:
+    """Return a condition with NaN where it is not known."""
+    return np.asarray(column.fill_null(float("nan")), dtype=np.float64)
 
 
-def _groups(split: Ints, psf: Ints, depth: Ints) -> tuple[Stratum, ...]:
-    """Return the runs of equal split and bins."""
-    changes = (np.diff(split) != 0) | (np.diff(psf) != 0) | (np.diff(depth) != 0)
-    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(split)]
-    runs = [(start, stop) for start, stop in pairwise(edges) if stop > start]
-    return tuple(Stratum(SPLITS[int(split[i])], int(psf[i]), int(depth[i]), i, j) for i, j in runs)
+def _groups(group: NDArray[np.int16]) -> tuple[Stratum, ...]:
+    """Return the strata of hosts that are sorted by split and bins."""
+    edges = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(group)]
+    runs = [(start, stop, int(group[start])) for start, stop in pairwise(edges) if stop > start]
+    return tuple(
+        Stratum(SPLITS[code // _N_BINS**2], code // _N_BINS % _N_BINS + UNKNOWN_STRATUM, code % _N_BINS + UNKNOWN_STRATUM, start, stop)
+        for start, stop, code in runs
+    )
 
 
 def draw_hosts(
@@ -153,7 +247,7 @@ def draw_hosts(
         _stratum_draw(group, pairs=(ranks, dealing[configs]), n_injection_hosts=int(n), n_controls=int(m), replicates=replicates)
         for group, (ranks, configs), n, m in zip(groups, dealt, given, controls, strict=True)
     ]
-    return _joined(parts), _shares(row, groups, given, controls)
+    return join_draws(parts), _shares(row, groups, given, controls)
 
 
 def _stratum_draw(group: Stratum, *, pairs: tuple[Ints, Ints], n_injection_hosts: int, n_controls: int, replicates: int) -> Draw:
@@ -168,21 +262,6 @@ def _stratum_draw(group: Stratum, *, pairs: tuple[Ints, Ints], n_injection_hosts
         replicate=np.concatenate([np.repeat(np.arange(replicates), n_pairs), first]),
         host_repeat=np.concatenate([np.tile(repeat, replicates), once]),
         sampling_weight=np.full(n_pairs * replicates + n_controls, group.n_hosts / max(n_drawn, 1)),
-    )
-
-
-def _joined(parts: list[Draw]) -> Draw:
-    """Return the strata's draws as one."""
-
-    def column(name: str) -> NDArray[np.int64]:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    return Draw(
-        column("host"),
-        column("config"),
-        column("replicate"),
-        column("host_repeat"),
-        np.concatenate([part.sampling_weight for part in parts]),
     )
 
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from halo_core.constants import BANDS
+from halo_core.constants import BANDS, TIERS
 from halo_core.records import MANIFEST, conform
-from halo_core.seeds import hash_hex, hash_int63
+from halo_core.seeds import hash_hex_each, hash_int63_each, hash_tail
 from halo_core.stages.grids import Grid
 from halo_core.stages.manifest_config import ManifestConfig
 from halo_core.stages.manifest_hosts import CONTROL_CONFIG, Draw
@@ -34,8 +34,6 @@ FROZEN_COLUMNS = (
     *("src_gr", "src_rz", "src_n_sersic", "src_offset_density_arcsec_m2"),
 )
 """Columns drawn from the priors; 0 for a control, but for the density, which is NULL."""
-
-_CHUNK_ROWS = 50_000
 
 _CONTROL_VALUES = (CONTROL, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -67,14 +65,14 @@ def physical_ids(design: TierDesign, host_id: Sequence[str], config: Sequence[in
     Returns
     -------
     list of str
-        Hash of host, tier, values of the configuration (not its name or number), priors, replicate, whether it is a control, and the
-        sampling seed. No stamp size, split, block or digest enters.
+        Hash of host, tier, values of the configuration (not its name or number; of a population its laws and the number of the draw),
+        priors, replicate, whether it is a control, and the sampling seed. No stamp size, split, block or digest enters.
     """
-    values = [(design.grid.mag_kind, *row) for row in design.grid.values().tolist()]
+    values = design.grid.identities()
     text = design.priors.text()
-    return [
-        hash_hex(
-            host,
+    pairs = list(zip(config, replicate, strict=True))
+    tails = {
+        (c, r): hash_tail(
             design.tier,
             *(_CONTROL_VALUES if c == CONTROL_CONFIG else values[c]),
             text,
@@ -82,12 +80,13 @@ def physical_ids(design: TierDesign, host_id: Sequence[str], config: Sequence[in
             c == CONTROL_CONFIG,
             design.sampling_seed,
         )
-        for host, c, r in zip(host_id, config, replicate, strict=True)
-    ]
+        for c, r in set(pairs)
+    }
+    return hash_hex_each(host_id, (tails[pair] for pair in pairs))
 
 
-def physical_table(design: TierDesign, drawn: Draw, hosts: pa.Table, *, psf: NDArray[np.int64], depth: NDArray[np.int64]) -> pa.Table:
-    """Return one row per physical injection or control: the manifest's columns but for the views and the block.
+def physical_table(design: TierDesign, drawn: Draw, hosts: pa.Table) -> pa.Table:
+    """Return one row per physical injection or control: the manifest's columns but for the views.
 
     Parameters
     ----------
@@ -96,24 +95,21 @@ def physical_table(design: TierDesign, drawn: Draw, hosts: pa.Table, *, psf: NDA
     drawn : Draw
         Configurations, replicates, repeats and weights, length n.
     hosts : Table
-        Rows of the parent table, one per physical injection, length n; ``brickid`` is passed on for the blocks.
-    psf, depth : ndarray of int, shape (n,)
-        Strata.
+        One row per physical injection, length n: ``HOST_COLUMNS`` and ``rmag_mw`` of the parents, ``psf_stratum``,
+        ``depth_stratum`` and ``block``.
     """
     is_control = drawn.config == CONTROL_CONFIG
     ids = physical_ids(design, hosts["host_id"].to_pylist(), drawn.config.tolist(), drawn.replicate.tolist())
     labels = np.array([*design.grid.config_ids(), CONTROL])
-    columns: dict[str, object] = {name: hosts[name] for name in (*HOST_COLUMNS, "brickid")}
+    columns: dict[str, object] = {name: hosts[name] for name in (*HOST_COLUMNS, "psf_stratum", "depth_stratum", "block")}
     columns |= {
         "physical_id": ids,
         "tier": _constant(design.tier, len(ids)),
         "grid": _constant(design.grid.name, len(ids)),
-        "psf_stratum": psf,
-        "depth_stratum": depth,
         "config_id": pa.array(labels.tolist()).take(pa.array(np.where(is_control, len(labels) - 1, drawn.config))),
         "replicate": drawn.replicate,
         "is_control": is_control,
-        "task_seed": [hash_int63(item) for item in ids],
+        "task_seed": hash_int63_each(ids),
         "lens_model": pc.if_else(pa.array(is_control), CONTROL, str(design.priors.values["lens_model"])),
         "host_repeat": drawn.host_repeat,
         "sampling_weight": drawn.sampling_weight,
@@ -125,11 +121,14 @@ def physical_table(design: TierDesign, drawn: Draw, hosts: pa.Table, *, psf: NDA
 def _painted_columns(design: TierDesign, config: NDArray[np.int64], ids: list[str], hosts: pa.Table) -> dict[str, object]:
     """Return configuration, frozen variables and fluxes: zero for controls."""
     n, chosen = len(config), np.flatnonzero(config != CONTROL_CONFIG)
-    theta_e, src_mag, reff, src_e, shear = design.grid.values()[config[chosen]].T
+    chosen_ids = [ids[i] for i in chosen]
+    parameters = design.grid.parameters(config[chosen], chosen_ids)
+    theta_e, src_mag, reff, src_e, shear = parameters.T
     rmag_mw = np.asarray(hosts["rmag_mw"], dtype=np.float64)[chosen]
     src_dmag = src_mag if design.grid.mag_kind == "src_dmag" else src_mag - rmag_mw
     painted = {"theta_e_arcsec": theta_e, "src_dmag": src_dmag, "src_reff_arcsec": reff, "src_e": src_e, "shear": shear}
-    frozen = draw(design.priors, stream_uniforms([ids[i] for i in chosen]), theta_e_arcsec=theta_e)
+    painted["proposal_density"] = design.grid.proposal_density(parameters)
+    frozen = draw(design.priors, stream_uniforms(chosen_ids), theta_e_arcsec=theta_e)
     painted |= {name: frozen[name] for name in FROZEN_COLUMNS}
     painted |= painted_fluxes(
         src_r_mag=rmag_mw + src_dmag,
@@ -176,24 +175,21 @@ def expand_views(physical: pa.Table, config: ManifestConfig) -> pa.Table:
     physical : Table
         All columns of the manifest but the views'.
     config : ManifestConfig
-        Gives stamp sizes (rising) and bandsets.
+        Gives stamp sizes (rising), bandsets, and the grid of each tier.
     """
-    slices = [physical.slice(start, _CHUNK_ROWS) for start in range(0, physical.num_rows, _CHUNK_ROWS)]
-    return pa.concat_tables([MANIFEST.empty_table(), *(_expanded(part, config) for part in slices)])
-
-
-def _expanded(physical: pa.Table, config: ManifestConfig) -> pa.Table:
-    """Return the rows of some physical injections."""
     views = [(size, bandset) for size in sorted(config.stamp_sizes) for bandset in sorted(config.bandsets)]
     rows, view = np.divmod(np.arange(physical.num_rows * len(views)), len(views))
     repeated = physical.take(pa.array(rows))
     columns: dict[str, object] = {name: repeated[name] for name in repeated.column_names}
     columns["stamp_size"] = np.array([size for size, _ in views])[view]
     columns["bandset"] = pa.array([bandset for _, bandset in views]).take(pa.array(view))
-    tiers = zip(repeated["tier"].to_pylist(), repeated["grid"].to_pylist(), view.tolist(), strict=True)
-    experiments = [experiment_id(tier, views[index][0], views[index][1], grid) for tier, grid, index in tiers]
-    columns["experiment_id"] = experiments
-    columns["task_id"] = [hash_hex(one, other) for one, other in zip(repeated["physical_id"].to_pylist(), experiments, strict=True)]
+    tiers = [tier for tier in TIERS if tier in config.tiers]
+    experiments = [experiment_id(tier, size, bandset, config.grids[tier]) for tier in tiers for size, bandset in views]
+    tier = np.asarray(pc.index_in(physical["tier"], pa.array(tiers)), dtype=np.int64)
+    place = tier[rows] * len(views) + view
+    columns["experiment_id"] = pa.array(experiments).take(pa.array(place))
+    tails = [hash_tail(experiment) for experiment in experiments]
+    columns["task_id"] = hash_hex_each(repeated["physical_id"].to_pylist(), (tails[index] for index in place.tolist()))
     return conform(columns, MANIFEST, where="manifest")
 
 

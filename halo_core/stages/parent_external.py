@@ -1,35 +1,174 @@
 """Parents that were selected elsewhere: a table of positions and fluxes is taken as it is, and what it lacks is NULL with a flag."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from halo_core.constants import BANDS, SPLITS
 from halo_core.errors import SurveyDataError
 from halo_core.flags import Flag
 from halo_core.records import PARENTS, conform
-from halo_core.stages.parent import CONDITIONS, Columns, apply_cuts, brick_rows, guard_step, photometric_columns, region_columns
-from halo_core.stages.parent_config import CutStep, ParentConfig
-from halo_core.survey.bricks import brick_at, brick_by_name
+from halo_core.stages.parent import CONDITIONS, DERIVED, PHOTOMETRIC_BANDS, Columns, guard_step, region_columns, user_cuts
+from halo_core.stages.parent_apart import SplitsApart
+from halo_core.stages.parent_bricks import BrickTable, brick_cuts
+from halo_core.stages.parent_config import EXTERNAL, CutStep, ParentConfig
+from halo_core.stages.parent_flow import Cut, Survivors, apply_cuts
+from halo_core.stages.parent_regions import GivenRegions
+from halo_core.stages.parent_variants import VARIANTS, variant_mask
+from halo_core.survey.bricks import brick_at, brick_by_id, brick_by_name
 from halo_core.survey.coadds import open_plane
-from halo_core.survey.photometry import nmgy_to_mag, psfdepth_ivar_to_mag
+from halo_core.survey.photometry import psfdepth_ivar_to_mag
 from halo_core.survey.projection import sky_to_pixel
-from halo_core.survey.regions import close_to_other_split, region_of, split_of
+from halo_core.survey.regions import region_of, split_of
 
 Floats = NDArray[np.float64]
 Given = Mapping[str, NDArray[Any]]
 
+Maps = Callable[[Floats, Floats, NDArray[np.str_]], Mapping[str, Floats]]
+"""Gives conditions at positions [deg] in bricks, as ``conditions_from_maps``."""
+
 _SELECTION_FLAGS = tuple(name for name in PARENTS.names if name.startswith("is_") and name != "is_guard")
+_GIVEN_EBV = "ebv as given"
+_KNOWN_EBV = "ebv where known"
+
+
+class ExternalSelector:
+    """Parents from an outside table, some rows at a time.
+
+    Parameters
+    ----------
+    config : ParentConfig
+        Regions, splits and guard band. The variant and the limits on bricks are applied unless the variant is ``external``.
+    bricks : Table or None
+        Schema ``BRICKS``: E(B-V) and conditions of the bricks it holds.
+    maps : callable or None
+        Conditions at the targets that neither table nor bricks give.
+    regions : GivenRegions or None
+        Regions of bricks, for a table that names none itself; they replace the HEALPix cells.
+    """
+
+    def __init__(
+        self, config: ParentConfig, *, bricks: pa.Table | None, maps: Maps | None = None, regions: GivenRegions | None = None
+    ) -> None:
+        self._config = config
+        self._bricks = BrickTable(bricks) if bricks is not None else None
+        self._maps = maps
+        self._regions = regions
+        self._keys: list[NDArray[np.int64]] = []
+
+    def select(self, columns: Given) -> tuple[pa.Table, list[CutStep]]:
+        """Return the parents among some rows of the table, and what each cut left; ``external_parents`` says which columns.
+
+        Raises
+        ------
+        SurveyDataError
+            A needed column is missing, or a brick or split is unknown.
+        """
+        _check_needed(columns)
+        rows = Survivors(_base(columns), self._derived(columns))
+        flow = apply_cuts(rows, self._cuts(rows, columns))
+        table = self._identity(rows)
+        self._keys.append(np.column_stack([table["brickid"], table["objid"]]))
+        table |= {name: rows[name] for name in (*DERIVED, "ebv")}
+        table |= self._conditions(rows)
+        table |= self._placed(rows)
+        table["parent_flags"] = _flags(table, rows[_KNOWN_EBV])
+        flow.append(guard_step(table["is_guard"]))
+        return conform(table, PARENTS, where="external parents"), flow
+
+    def check_unique(self) -> None:
+        """Raise SurveyDataError where a (brickname, objid) was selected twice."""
+        keys = np.concatenate(self._keys) if self._keys else np.zeros((0, 2), dtype=np.int64)
+        order = np.lexsort(keys.T[::-1])
+        n_repeated = int((np.diff(keys[order], axis=0) == 0).all(axis=1).sum())
+        if n_repeated:
+            raise SurveyDataError(f"external parent table: {n_repeated} of {len(keys)} rows repeat a (brickname, objid)")
+
+    def _derived(self, columns: Given) -> dict[str, Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]]:
+        """Return how columns that the table lacks, or that fluxes go before, are made."""
+
+        def brickid(rows: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+            if "brickname" in columns:
+                return brick_by_name(rows["brickname"].astype(np.str_)).brickid
+            return brick_at(rows["ra"], rows["dec"]).brickid
+
+        def known_ebv(rows: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+            given = rows[_GIVEN_EBV] if "ebv" in columns else None
+            return _first_known([given, _of_bricks(self._bricks, "ebv", rows["brickid"])], len(rows["ra"]))
+
+        def unknown(rows: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+            return np.full(len(rows["ra"]), np.nan)
+
+        made = dict(DERIVED)
+        for band in PHOTOMETRIC_BANDS:
+            if f"flux_{band}" not in columns:
+                made[f"{band}mag"] = unknown
+        return made | {"brickid": brickid, _KNOWN_EBV: known_ebv, "ebv": lambda rows: np.nan_to_num(rows[_KNOWN_EBV])}
+
+    def _cuts(self, rows: Survivors, columns: Given) -> Iterator[Cut]:
+        """Yield every cut in the order of the cut flow."""
+        yield from _CUTS
+        if self._config.variant != EXTERNAL:
+            if self._bricks is not None:
+                yield from brick_cuts(self._bricks, self._config)
+            variant = self._config.variant
+            yield Cut(variant, f"The galaxy passes {variant}.", partial(_passes, variant, _flag_name(columns, variant)))
+        yield from user_cuts(self._config, rows, "the table")
+        if self._regions is not None and not gives_regions(columns):
+            has_brick = self._regions.has_brick
+            yield Cut("brick_in_region", "The galaxy's brick lies in a given region.", lambda rows: has_brick(rows["brickid"]))
+
+    def _identity(self, rows: Survivors) -> Columns:
+        """Return who and where the hosts are, and what the table says about them beside photometry."""
+        names = rows["brickname"].astype(np.str_) if "brickname" in rows else _names(rows["brickid"])
+        objid = rows["objid"]
+        if objid.dtype.kind not in "iu" and not np.array_equal(objid, np.floor(objid)):
+            raise SurveyDataError("external parent table: objid must hold integers")
+        texts = [pa.array(names.astype(object), type=pa.string()), pa.array(objid.astype(np.int64)).cast(pa.string())]
+        table: Columns = {"host_id": pc.binary_join_element_wise(*texts, ":"), "brickname": texts[0], "brickid": rows["brickid"]}
+        table |= {"objid": objid.astype(np.int64), "ra": rows["ra"].astype(np.float64), "dec": rows["dec"].astype(np.float64)}
+        table["type"] = pa.array(rows["type"].astype(object), type=pa.string()) if "type" in rows else pa.nulls(rows.n_rows, pa.string())
+        table |= {name: _nullable(rows, name, pa.int64()) for name in ("release", "maskbits")}
+        return table | {name: _nullable(rows, name, pa.bool_()) for name in _SELECTION_FLAGS}
+
+    def _conditions(self, rows: Survivors) -> Columns:
+        """Return seeing and depth: the table's own, else the brick's, else the maps'."""
+        known = {name: _first_known([rows.get(name), _of_bricks(self._bricks, name, rows["brickid"])], rows.n_rows) for name in CONDITIONS}
+        lacking = np.flatnonzero(np.isnan(np.column_stack(list(known.values()))).any(axis=1))
+        if self._maps is None or not lacking.size:
+            return known
+        found = self._maps(rows["ra"][lacking], rows["dec"][lacking], _names(rows["brickid"][lacking]))
+        for name, values in known.items():
+            values[lacking] = np.where(np.isfinite(values[lacking]), values[lacking], found[name])
+        return known
+
+    def _placed(self, rows: Survivors) -> Columns:
+        """Return region, split and guard mark; what the table or the bricks give is kept, and then there is no guard band."""
+        if self._regions is not None and not gives_regions(rows):
+            return self._regions.columns(rows["brickid"])
+        return _regions(rows, rows["ra"].astype(np.float64), rows["dec"].astype(np.float64), self._config)
+
+
+_CUTS = (
+    Cut(
+        "position",
+        "Right ascension and declination are finite.",
+        lambda rows: np.isfinite(rows["ra"]) & (np.abs(rows["dec"]) <= 90.0),
+    ),
+    Cut("r_flux", "The r flux is positive.", lambda rows: np.isfinite(rows["rmag"])),
+)
 
 
 def external_parents(
-    columns: Given, config: ParentConfig, *, bricks: pa.Table | None, conditions: Mapping[str, Floats] | None
+    columns: Given, config: ParentConfig, *, bricks: pa.Table | None, maps: Maps | None = None
 ) -> tuple[pa.Table, list[CutStep]]:
-    """Return a parent catalogue from an outside table.
+    """Return a parent catalogue from an outside table that fits into memory.
 
     Parameters
     ----------
@@ -37,12 +176,8 @@ def external_parents(
         Lower-case columns: objid, ra, dec [deg], flux_r [nmgy] or rmag [AB mag, raw]; where known brickname, flux or magnitude in g, z and
         w1 (fluxes go first), ebv, type, maskbits, release, the ``is_v..`` flags, region_id, region_split, and conditions under the names
         of ``CONDITIONS``.
-    config : ParentConfig
-        Regions, splits and guard band; the variant and the limits on bricks are not applied.
-    bricks : Table or None
-        Schema ``BRICKS``: E(B-V) and conditions of the bricks it holds.
-    conditions : mapping of str to ndarray, shape (n,), or None
-        Conditions at the targets from the maps (``conditions_from_maps``), for those the table and the bricks do not give.
+    config, bricks, maps
+        As for ``ExternalSelector``.
 
     Returns
     -------
@@ -56,27 +191,21 @@ def external_parents(
     SurveyDataError
         A needed column is missing, a brick or split is unknown, or a host repeats.
     """
-    _check_needed(columns)
-    magnitudes = {f"{band}mag": _magnitude(columns, band) for band in (*BANDS, "w1")}
-    ra, dec = columns["ra"].astype(np.float64), columns["dec"].astype(np.float64)
-    kept, flow = apply_cuts(
-        {
-            "position": (np.isfinite(ra) & (np.abs(dec) <= 90.0), "Right ascension and declination are finite."),
-            "r_flux": (np.isfinite(magnitudes["rmag"]), "The r flux is positive."),
-        }
-    )
-    given = {name: values[kept] for name, values in columns.items()}
-    table = _identity(given, ra[kept], dec[kept])
-    place = brick_rows(np.asarray(table["brickname"], dtype=np.str_), bricks) if bricks is not None else np.full(len(kept), -1)
-    ebv = _first_known([given.get("ebv"), _of_bricks(bricks, "ebv", place)], len(kept))
-    for name in CONDITIONS:
-        maps = conditions[name][kept] if conditions is not None else None
-        table[name] = _first_known([given.get(name), _of_bricks(bricks, name, place), maps], len(kept))
-    table |= photometric_columns({name: values[kept] for name, values in magnitudes.items()}, np.nan_to_num(ebv))
-    table |= _regions(given, ra[kept], dec[kept], config)
-    table["parent_flags"] = _flags(table, ebv)
-    flow += [guard_step(table["is_guard"]), *_overlaps(given, table, config)]
-    return conform(table, PARENTS, where="external parents"), flow
+    selector = ExternalSelector(config, bricks=bricks, maps=maps)
+    table, flow = selector.select(columns)
+    selector.check_unique()
+    if gives_regions(columns):
+        apart = SplitsApart(2.0 * config.guard_arcsec)
+        apart.add(table["ra"].to_numpy(), table["dec"].to_numpy(), np.asarray(table["region_split"].to_pylist(), dtype=np.str_))
+        flow.append(overlap_step(apart))
+    return table, flow
+
+
+def overlap_step(apart: SplitsApart) -> CutStep:
+    """Return the record of hosts whose stamps may share pixels with another given split's; they are kept, with this warning."""
+    n = apart.n_hosts
+    sentence = "No host of another given split is near; the others stay, with this warning."
+    return CutStep("given_splits_apart", n, n - apart.n_close(), True, sentence)
 
 
 def conditions_from_maps(
@@ -127,50 +256,47 @@ def _check_needed(columns: Given) -> None:
         raise SurveyDataError(f"external parent table: columns missing: {', '.join(missing)}; found {', '.join(sorted(columns)) or 'none'}")
 
 
-def _magnitude(columns: Given, band: str) -> Floats:
-    """Return a raw magnitude from a flux, else from a magnitude, else NaN."""
-    if f"flux_{band}" in columns:
-        return nmgy_to_mag(columns[f"flux_{band}"])
-    if f"{band}mag" in columns:
-        return columns[f"{band}mag"].astype(np.float64)
-    return np.full(len(columns["ra"]), np.nan)
+def _base(columns: Given) -> dict[str, NDArray[Any]]:
+    """Return the table's columns without those that are made from others; positions and magnitudes in double precision."""
+    fluxes = {f"{band}mag" for band in PHOTOMETRIC_BANDS if f"flux_{band}" in columns}
+    made = {name for name in DERIVED if name not in columns or not name.endswith("mag") or name in fluxes}
+    base = {name: values for name, values in columns.items() if name not in made and name not in ("ebv", "brickid")}
+    base |= {name: base[name].astype(np.float64) for name in ("ra", "dec", *DERIVED) if name in base}
+    return base | ({_GIVEN_EBV: columns["ebv"]} if "ebv" in columns else {})
 
 
-def _identity(given: Given, ra_deg: Floats, dec_deg: Floats) -> Columns:
-    """Return who and where the hosts are, and what the table says about them beside photometry."""
-    owner = brick_at(ra_deg, dec_deg)
-    names = given["brickname"].astype(np.str_) if "brickname" in given else owner.brickname
-    objid = given["objid"].astype(np.float64)
-    if not np.array_equal(objid, np.floor(objid)):
-        raise SurveyDataError("external parent table: objid must hold integers")
-    hosts = [f"{name}:{number}" for name, number in zip(names.tolist(), given["objid"].astype(np.int64).tolist(), strict=True)]
-    if len(set(hosts)) != len(hosts):
-        raise SurveyDataError(f"external parent table: {len(hosts) - len(set(hosts))} of {len(hosts)} rows repeat a (brickname, objid)")
-    table: Columns = {
-        "host_id": hosts,
-        "brickname": names.tolist(),
-        "brickid": brick_by_name(names).brickid,
-        "objid": objid.astype(np.int64),
-    }
-    table |= {"ra": ra_deg, "dec": dec_deg, "type": given["type"].tolist() if "type" in given else pa.nulls(len(hosts), pa.string())}
-    table |= {name: _nullable(given, name, pa.int64(), len(hosts)) for name in ("release", "maskbits")}
-    return table | {name: _nullable(given, name, pa.bool_(), len(hosts)) for name in _SELECTION_FLAGS}
+def _flag_name(columns: Given, variant: str) -> str | None:
+    """Return the table's own flag of a variant, ``is_v3`` or ``is_v3_color_relaxed``; None where it has to be made."""
+    names = (f"is_{variant}", f"is_{variant.split('_')[0]}")
+    found = next((name for name in names if name in columns), None)
+    if found is None and (variant not in VARIANTS or "type" not in columns):
+        raise SurveyDataError(f"external parent table: neither {names[0]} nor {names[1]} nor what makes {variant}; found {sorted(columns)}")
+    return found
 
 
-def _nullable(given: Given, name: str, kind: pa.DataType, n: int) -> pa.Array:
+def _passes(variant: str, flag: str | None, rows: Survivors) -> NDArray[np.bool_]:
+    """Return which galaxies pass a variant, by the table's own flag where it has one."""
+    if flag is not None:
+        return np.asarray(rows[flag].astype(bool))
+    return variant_mask(VARIANTS[variant], rmag=rows["rmag"], zmag=rows["zmag"], w1mag=rows["w1mag"], kind=rows["type"])
+
+
+def _names(brickid: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Return the names of bricks."""
+    return brick_by_id(brickid).brickname if len(brickid) else np.array([], dtype=np.str_)
+
+
+def _nullable(rows: Survivors, name: str, kind: pa.DataType) -> pa.Array:
     """Return a column of the table, ``is_v3`` standing for ``is_v3_color_relaxed``, or NULLs."""
     for key in (name, "_".join(name.split("_")[:2])):
-        if key in given:
-            return pa.array(given[key].astype(bool) if kind == pa.bool_() else given[key], type=kind, from_pandas=True)
-    return pa.nulls(n, kind)
+        if key in rows:
+            return pa.array(rows[key].astype(bool) if kind == pa.bool_() else rows[key], type=kind, from_pandas=True)
+    return pa.nulls(rows.n_rows, kind)
 
 
-def _of_bricks(bricks: pa.Table | None, name: str, place: NDArray[np.int64]) -> Floats | None:
+def _of_bricks(bricks: BrickTable | None, name: str, brickid: NDArray[np.int64]) -> Floats | None:
     """Return a column of the brick table by host, NaN for bricks it does not hold."""
-    if bricks is None:
-        return None
-    values = np.append(np.asarray(bricks[name].cast(pa.float64()).fill_null(float("nan")), dtype=np.float64), np.nan)
-    return np.asarray(values[place])
+    return None if bricks is None else bricks.values(name, brickid)
 
 
 def _first_known(sources: list[NDArray[Any] | None], n: int) -> Floats:
@@ -184,7 +310,7 @@ def _first_known(sources: list[NDArray[Any] | None], n: int) -> Floats:
 
 def _regions(given: Given, ra_deg: Floats, dec_deg: Floats, config: ParentConfig) -> Columns:
     """Return region, split and guard mark; what the table gives is kept, and then there is no guard band."""
-    if not _gives_regions(given):
+    if not gives_regions(given):
         return region_columns(ra_deg, dec_deg, config)
     region = given["region_id"].astype(np.int64) if "region_id" in given else region_of(ra_deg, dec_deg, config.healpix_nside)
     hashed = split_of(region, split_seed=config.split_seed, fractions=config.split_fractions)
@@ -195,8 +321,8 @@ def _regions(given: Given, ra_deg: Floats, dec_deg: Floats, config: ParentConfig
     return {"region_id": region, "region_split": split, "is_guard": np.zeros(len(ra_deg), dtype=bool)}
 
 
-def _gives_regions(given: Given) -> bool:
-    """Return whether the table brings its own regions or splits."""
+def gives_regions(given: Given) -> bool:
+    """Return whether a table brings its own regions or splits."""
     return "region_id" in given or "region_split" in given
 
 
@@ -211,17 +337,3 @@ def _flags(table: Columns, ebv: Floats) -> NDArray[np.int64]:
         Flag.OUTSIDE_PRIMARY: owner.brickid != table["brickid"],
     }
     return sum((mask.astype(np.int64) * flag.value for flag, mask in notes.items()), start=np.zeros(len(ebv), dtype=np.int64))
-
-
-def _overlaps(given: Given, table: Columns, config: ParentConfig) -> Iterator[CutStep]:
-    """Yield the count of hosts whose stamps may share pixels with another given split's."""
-    if _gives_regions(given):
-        close = close_to_other_split(table["ra"], table["dec"], table["region_split"], radius_arcsec=2.0 * config.guard_arcsec)
-        n = len(close)
-        yield CutStep(
-            "given_splits_apart",
-            n,
-            n - int(close.sum()),
-            True,
-            "No host of another given split is near; the others stay, with this warning.",
-        )

@@ -51,6 +51,11 @@ def check_variant(name: str) -> None:
         raise ConfigurationError(f"variant {name!r} is unknown; the choice is {', '.join((*VARIANTS, DESI_LRG))}")
 
 
+def variant_mask(cuts: VariantCuts, *, rmag: Floats, zmag: Floats, w1mag: Floats, kind: NDArray[np.str_]) -> Mask:
+    """Return which objects pass the cuts of one variant; parameters as ``variant_masks``."""
+    return np.asarray((kind != "PSF") & (zmag < cuts.z_max) & (rmag - zmag > cuts.rz_min) & (zmag - w1mag > cuts.zw1_min))
+
+
 def variant_masks(*, rmag: Floats, zmag: Floats, w1mag: Floats, kind: NDArray[np.str_]) -> dict[str, Mask]:
     """Return which objects pass each of ``VARIANTS``.
 
@@ -61,11 +66,7 @@ def variant_masks(*, rmag: Floats, zmag: Floats, w1mag: Floats, kind: NDArray[np
     kind : ndarray of str, shape (n,)
         Tractor TYPE.
     """
-    is_extended = kind != "PSF"
-    return {
-        name: is_extended & (zmag < cuts.z_max) & (rmag - zmag > cuts.rz_min) & (zmag - w1mag > cuts.zw1_min)
-        for name, cuts in VARIANTS.items()
-    }
+    return {name: variant_mask(cuts, rmag=rmag, zmag=zmag, w1mag=w1mag, kind=kind) for name, cuts in VARIANTS.items()}
 
 
 def desi_lrg_mask(objects: Mapping[str, NDArray[Any]]) -> Mask:

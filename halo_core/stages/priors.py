@@ -1,12 +1,15 @@
 """Named laws of the frozen variables: each draw is the inverse distribution function at a hashed uniform number.
 
-A prior's name holds its values (``disc_0.8``, ``uniform_0.05_0.5``), or stands for them (``reference``, ``arcs_observed``).
-Names and values enter the physical id: another law makes other injections.
+A prior's name holds its values (``disc_0.8``, ``uniform_0.05_0.5``), or stands for them (``reference``, ``arcs_observed``, and the names
+that the file ``priors.toml`` beside the grids gives). Names and values enter the physical id: another law makes other injections.
 """
 
+import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, pi
+from math import pi
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from scipy.special import ndtri
 
 from halo_core.errors import ConfigurationError
 from halo_core.seeds import canonical_json, uniforms
+from halo_core.stages.laws import KINDS, numbers_of, parse_law, split_name
 
 Array = NDArray[np.float64]
 
@@ -26,6 +30,10 @@ COLOURS: dict[str, tuple[float, ...]] = {
 STREAMS = ("src_radius", "src_direction", "src_phi", "lens_phi", "shear_phi", "lens_e", "src_gr", "src_rz")
 """One stream of uniform numbers per frozen variable, named by its purpose."""
 
+PRIORS_FILE = "priors.toml"
+"""File of named laws in a folder of grids: one table per purpose or grid axis, one ``name = "law"`` per line."""
+
+_OWN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ELLIPTICITY_MAX = 0.95
 _SERSIC_RANGE = (0.3, 6.0)
 
@@ -51,9 +59,10 @@ def parse_priors(names: Mapping[str, str]) -> Priors:
     Parameters
     ----------
     names : mapping of str to str
-        Name of the law by purpose, all of: src_offset ``disc_<f>`` (uniform in area inside f theta_e), src_phi, lens_phi and
-        shear_phi ``uniform_0_pi``, lens_e ``uniform_<lower>_<upper>``, src_colours ``reference``, ``arcs_observed`` or
-        ``normal_<g-r>_<sigma>_<r-z>_<sigma>_<lower>_<upper>``, src_n_sersic ``fixed_<n>``, lens_model ``SIE``.
+        Law by purpose, each as written here or as ``<name>=<law>`` (see ``with_named_laws``), all of: src_offset ``disc_<f>`` (uniform in
+        area inside f theta_e), src_phi, lens_phi and shear_phi ``uniform_0_pi``, lens_e ``uniform_<lower>_<upper>``, src_colours
+        ``reference``, ``arcs_observed`` or ``normal_<g-r>_<sigma>_<r-z>_<sigma>_<lower>_<upper>``, src_n_sersic ``fixed_<n>``,
+        lens_model ``SIE``.
 
     Raises
     ------
@@ -62,7 +71,49 @@ def parse_priors(names: Mapping[str, str]) -> Priors:
     """
     if set(names) != set(_PARSERS):
         raise ConfigurationError(f"priors are given for {sorted(names)}; expected exactly {sorted(_PARSERS)}")
-    return Priors(names=dict(names), values={key: _PARSERS[key](key, names[key]) for key in sorted(names)})
+    written = {key: split_name(text) for key, text in names.items()}
+    values = {key: _PARSERS[key](key, form) for key, (_, form) in sorted(written.items())}
+    return Priors(names={key: name for key, (name, _) in written.items()}, values=values)
+
+
+def load_named_laws(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the laws that a folder of grids names: by purpose or grid axis, then by name; none where it holds no ``priors.toml``.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is not TOML, holds something else than tables of texts, or a law or its name cannot be used.
+    """
+    path = folder / PRIORS_FILE
+    if not path.exists():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"file of priors {path} is not valid TOML: {error}") from error
+    for purpose, laws in content.items():
+        if not isinstance(laws, dict) or not all(isinstance(law, str) for law in laws.values()):
+            raise ConfigurationError(f'file of priors {path}: {purpose} must be a table of name = "law", it is {laws!r}')
+        for name, law in laws.items():
+            _check_named(f"file of priors {path}: [{purpose}] {name}", purpose, name, law)
+    return content
+
+
+def with_named_laws(names: Mapping[str, str], named: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the laws by purpose, those that a file names written as ``<name>=<law>``, so that both enter every identity."""
+    return {key: f"{name}={named[key][name]}" if name in named.get(key, {}) else name for key, name in names.items()}
+
+
+def _check_named(where: str, purpose: str, name: str, law: str) -> None:
+    """Raise unless the name is free and stands for a law of its purpose (of any one quantity, where the purpose is a grid axis)."""
+    if not _OWN_NAME.fullmatch(name) or name in COLOURS or name.partition("_")[0] in (*KINDS, "disc") or "=" in law:
+        raise ConfigurationError(
+            f"{where} = {law!r}: a name is lower-case letters, digits and _, begins with no kind of law and is none of {', '.join(COLOURS)}"
+        )
+    if purpose in _PARSERS:
+        _PARSERS[purpose](purpose, law)
+    else:
+        parse_law(where, law)
 
 
 def stream_uniforms(physical_ids: Sequence[str]) -> dict[str, Array]:
@@ -124,14 +175,7 @@ def _numbers(priors: Priors, key: str) -> tuple[float, ...]:
 
 def _split(key: str, name: str, kind: str, n: int) -> tuple[float, ...]:
     """Return the n numbers of a name such as ``uniform_0.05_0.5``."""
-    head, *rest = name.split("_")
-    try:
-        values = tuple(float(item) for item in rest)
-    except ValueError as error:
-        raise ConfigurationError(f"prior {key}: {name!r} is not {kind}_ and {n} numbers") from error
-    if head != kind or len(values) != n or not all(isfinite(value) for value in values):
-        raise ConfigurationError(f"prior {key}: {name!r} is not {kind}_ and {n} numbers")
-    return values
+    return numbers_of(f"prior {key}", name, kind, n)
 
 
 def _require(condition: bool, key: str, name: str, limit: str) -> None:

@@ -12,6 +12,9 @@ both subsets, and n_task of ``clean`` is smaller than that of ``all`` by exactly
 The snr_matched_r table holds evaluated injections only: one that was not evaluated has no S/N, so it is accounted for in
 every other table. Bin -1 means that the quantity is not known: a PSF size that was never measured (always not evaluated),
 or a depth that the host's catalogue does not give.
+
+Injections of a population grid have parameters of their own each: no cell is keyed by theta_e, source magnitude or size. They pool over
+all, and by the bins of PSF size, depth, resolution (theta_e over PSF size) and S/N.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,15 +44,20 @@ _LENDERS = ((), ("theta_e_arcsec",), ("psf_fwhm_r_bin",))
 """Axes of the tables that a finer one may borrow a design effect from."""
 
 
-def surface_axes(source: str) -> tuple[str, ...]:
-    """Return the key columns of the full surface; ``source`` is src_dmag or src_mag_r."""
-    return ("theta_e_arcsec", source, "src_reff_arcsec", "psf_fwhm_r_bin", "psfdepth_r_bin", "resolution_bin")
+SOURCES = ("src_dmag", "src_mag_r", None)
+"""Axis of source brightness: that of the grid; None for a population, whose drawn parameters are no keys of cells, only their bins."""
 
 
-def marginal_axes(source: str) -> tuple[tuple[str, ...], ...]:
+def surface_axes(source: str | None) -> tuple[str, ...]:
+    """Return the key columns of the full surface; ``source`` is one of ``SOURCES``."""
+    values = () if source is None else ("theta_e_arcsec", source, "src_reff_arcsec")
+    return (*values, "psf_fwhm_r_bin", "psfdepth_r_bin", "resolution_bin")
+
+
+def marginal_axes(source: str | None) -> tuple[tuple[str, ...], ...]:
     """Return the key columns of each pooled table, coarser ones before the finer ones that borrow from them."""
     one_axis = tuple((name,) for name in (*surface_axes(source), "snr_matched_r_bin"))
-    return ((), *one_axis, ("theta_e_arcsec", "psf_fwhm_r_bin"))
+    return ((), *one_axis) if source is None else ((), *one_axis, ("theta_e_arcsec", "psf_fwhm_r_bin"))
 
 
 def summarise(
@@ -140,7 +148,7 @@ def _experiment_cells(experiment: Experiment, config: SummaryConfig, sets: Sets)
 
 def _subset_cells(injections: Injections, key: Mapping[str, object], config: SummaryConfig) -> Iterator[pa.Table]:
     """Yield the tables of one subset: marginals first, because finer ones borrow from coarser ones, then the full surface."""
-    source = "src_dmag" if "src_dmag" in injections.axes else "src_mag_r"
+    source = next((name for name in SOURCES if name in injections.axes), None)
     everything = np.ones(len(injections), dtype=np.bool_)
     for is_by_split in (True, False):
         solved: Solved = {criterion.name: {} for criterion in config.criteria}

@@ -28,6 +28,8 @@ class SummaryConfig:
         Bins are multiples of these widths, counted from 0; > 0.
     resolution_edges, snr_matched_r_edges : tuple of float
         Inner edges of the bins, rising; values outside fall in the open first and last bin.
+    population_grids : tuple of str
+        Grids whose parameters are drawn for each injection; their cells are keyed by bins alone.
     """
 
     criteria: tuple[Criterion, ...]
@@ -40,6 +42,7 @@ class SummaryConfig:
     psfdepth_bin_width_mag: float
     resolution_edges: tuple[float, ...]
     snr_matched_r_edges: tuple[float, ...]
+    population_grids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be summarised."""

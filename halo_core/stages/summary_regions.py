@@ -15,7 +15,7 @@ GROUP = ("tier", "grid", "stamp_size", "bandset", "criterion", "criterion_versio
 
 
 def region_cells(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> pa.Table:
-    """Return one row per region, Einstein radius, criterion, subset and experiment.
+    """Return one row per region, Einstein radius, criterion, subset and experiment; a population has no Einstein radii and no rows.
 
     Parameters, errors and the meaning of subsets are those of :func:`halo_core.stages.summary.summarise`.
 
@@ -55,6 +55,8 @@ def region_scatter(cells: pa.Table) -> list[dict[str, object]]:
 
 def _experiment_regions(experiment: Experiment, config: SummaryConfig) -> Iterator[pa.Table]:
     """Yield the region cells of one experiment by subset and criterion."""
+    if experiment.key["grid"] in config.population_grids:
+        return
     injections = injections_of(experiment, config)
     for subset in SUBSETS:
         rows = injections if subset == "all" else injections.take(injections.is_clean | ~injections.is_evaluated)

@@ -197,13 +197,17 @@ def _numbers(results: pa.Table, config: SummaryConfig) -> dict[str, NDArray[np.f
 
 
 def _axes(experiment: Experiment, tasks: pa.Table, numbers: Mapping[str, NDArray[np.float64]], config: SummaryConfig) -> dict[str, Axis]:
-    """Return every key column that cells may vary along."""
-    edges = bin_edges(config)
+    """Return every key column that cells may vary along; the drawn parameters of a population are none."""
+    edges, values = bin_edges(config), list[Axis]()
+    if experiment.key["grid"] not in config.population_grids:
+        values = [
+            value_axis("theta_e_arcsec", _floats(tasks, "theta_e_arcsec")),
+            _source_axis(experiment, tasks, config),
+            value_axis("src_reff_arcsec", _floats(tasks, "src_reff_arcsec")),
+        ]
     axes = [
         name_axis("region_split", _numpy(tasks, "region_split")),
-        value_axis("theta_e_arcsec", _floats(tasks, "theta_e_arcsec")),
-        _source_axis(experiment, tasks, config),
-        value_axis("src_reff_arcsec", _floats(tasks, "src_reff_arcsec")),
+        *values,
         binned_axis("psf_fwhm_r_bin", numbers["psf_fwhm_used_r_arcsec"], edges["psf_fwhm_r_bin"]),
         binned_axis("psfdepth_r_bin", _floats(tasks, "psfdepth_r_mag"), edges["psfdepth_r_bin"]),
         binned_axis("resolution_bin", numbers[RESOLUTION], edges["resolution_bin"]),

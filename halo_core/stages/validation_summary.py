@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from halo_core.errors import AccountingError, ConventionError
 from halo_core.records import CELLS, Finding
 from halo_core.stages.criteria import RESOLUTION
-from halo_core.stages.summary import SUBSETS, marginal_axes, surface_axes
+from halo_core.stages.summary import SOURCES, SUBSETS, marginal_axes, surface_axes
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_rows import EXPERIMENT_COLUMNS, TASK_COLUMNS, evaluated, result_columns
 
@@ -149,7 +149,7 @@ def _missing_interval_has_reason(given: _Input) -> Finding:
 def _marginals_are_sums_of_cells(given: _Input) -> Finding:
     """Each marginal row is the sum of the full surface's cells that it pools; the S/N table has the evaluated ones."""
     wrong: list[str] = []
-    for source in ("src_dmag", "src_mag_r"):
+    for source in SOURCES:
         surface = [row for row in given.cells if row["axes"] == ",".join(surface_axes(source))]
         grids = {row["grid"] for row in surface}
         for axes in marginal_axes(source):

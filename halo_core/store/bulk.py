@@ -1,4 +1,6 @@
-"""Bulk rows in and out: a digest's rows, or one block's, are replaced as a whole within the caller's transaction.
+"""Bulk rows in and out: a digest's rows, or one part's, are replaced as a whole within the caller's transaction.
+
+The part of a row is its block or, of a parent, its sky cell; the arguments called ``block`` name either.
 
 Postgres gets them by COPY in its binary format, SQLite by executemany, both from Arrow, never as one object per row. Rows go in in the
 order of the key, which writes each page of the key's index once.
@@ -27,6 +29,7 @@ SQLITE_CHUNK_ROWS = 20_000
 """Rows turned into Python objects at once [rows]: about 40 MB for the widest table."""
 
 _SEND_BYTES = 1 << 16
+_PARTS = ("block", "sky_cell")
 
 _ARROW_TYPES: dict[type[Any], pa.DataType] = {
     sa.BigInteger: pa.int64(),
@@ -50,7 +53,7 @@ def replace_rows(connection: sa.Connection, model: type[Base], rows: pa.Table, *
     stage_digest : str
         Digest the rows belong to.
     block : int or None
-        Replace this block only: every row must be of it. None replaces the digest.
+        Replace this block (or sky cell) only: every row must be of it. None replaces the digest.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def replace_rows(connection: sa.Connection, model: type[Base], rows: pa.Table, *
     where = table.c.stage_digest == stage_digest
     if block is not None:
         _require_block(table, prepared, block)
-        where &= table.c.block == block
+        where &= _part_column(table) == block
     lock(connection, table.name, stage_digest, block)
     connection.execute(sa.delete(table).where(where))
     _insert(connection, table, _with_digest(prepared, stage_digest))
@@ -107,7 +110,7 @@ def fetch_rows(
     columns = [column for column in table.columns if column.name != "stage_digest"]
     query = sa.select(*columns).where(table.c.stage_digest == stage_digest).order_by(*table.primary_key.columns)
     if block is not None:
-        query = query.where(_block_column(table) == block)
+        query = query.where(_part_column(table) == block)
     if where is not None:
         query = query.where(where)
     schema = pa.schema([pa.field(column.name, _arrow_type(column), nullable=bool(column.nullable)) for column in columns])
@@ -117,11 +120,12 @@ def fetch_rows(
 
 
 def counts_by_block(connection: sa.Connection, model: type[Base], *, stage_digest: str) -> dict[int | None, int]:
-    """Return the number of rows of a digest by block, under None for a table without blocks; empty where there are none."""
+    """Return the number of rows of a digest by block (or sky cell), under None for a table without; empty where there are none."""
     table = _table(model)
-    block: sa.ColumnElement[Any] = table.c.block if "block" in table.c else sa.null()
-    query = sa.select(block, sa.func.count()).where(table.c.stage_digest == stage_digest)
-    rows = connection.execute(query.group_by(block) if "block" in table.c else query)
+    has_parts = bool(_parts(table))
+    part: sa.ColumnElement[Any] = _part_column(table) if has_parts else sa.null()
+    query = sa.select(part, sa.func.count()).where(table.c.stage_digest == stage_digest)
+    rows = connection.execute(query.group_by(part) if has_parts else query)
     return {number: n_rows for number, n_rows in rows if n_rows}
 
 
@@ -194,17 +198,22 @@ def _arrow_type(column: sa.Column[Any]) -> pa.DataType:
 
 def _require_block(table: sa.Table, rows: pa.Table, block: int) -> None:
     """Refuse rows of another block than the one that is replaced."""
-    _block_column(table)
-    others = sorted(set(pc.unique(rows["block"]).to_pylist()) - {block})
+    name = _part_column(table).name
+    others = [found for found in pc.unique(rows[name]).to_pylist() if found != block]
     if others:
-        raise StoreError(f"rows for {table.name}: asked to replace block {block}, but rows are of blocks {others[:5]}")
+        raise StoreError(f"rows for {table.name}: asked to replace {name} {block}, but rows are of {name}s {others[:5]}")
 
 
-def _block_column(table: sa.Table) -> sa.Column[Any]:
-    """Return the table's block column."""
-    if "block" not in table.c:
+def _parts(table: sa.Table) -> list[str]:
+    """Return the column that says which part of a digest a row belongs to, none for a table that is replaced as a whole."""
+    return [name for name in _PARTS if name in table.c]
+
+
+def _part_column(table: sa.Table) -> sa.Column[Any]:
+    """Return the column that says which part of a digest a row belongs to."""
+    if not _parts(table):
         raise ValueError(f"{table.name} has no blocks; replace or read the whole stage digest")
-    return table.c.block
+    return table.c[_parts(table)[0]]
 
 
 def _with_digest(rows: pa.Table, stage_digest: str) -> pa.Table:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from halo_core.records import BRICKS, CELLS, MANIFEST, PARENTS, PLANES, RESULTS
+from halo_core.records import BRICKS, CELLS, MANIFEST, PARENT_CUTS, PARENTS, PLANES, REGION_SELECTIONS, RESULTS
 from halo_core.store.base import Base
 from halo_core.store.tables_injection import InjectionResult, InjectionTask, PlannedCount
 from halo_core.store.tables_run import Block, Campaign, CampaignStage, Comment, FlagName, Stage, ValidationFinding
 from halo_core.store.tables_summary import CompletenessCell
-from halo_core.store.tables_survey import Brick, CoaddPlane, Parent
+from halo_core.store.tables_survey import Brick, CoaddPlane, Parent, ParentCut, RegionSelection
 
 __all__ = [
     "VIEWS",
@@ -25,7 +25,9 @@ __all__ = [
     "InjectionResult",
     "InjectionTask",
     "Parent",
+    "ParentCut",
     "PlannedCount",
+    "RegionSelection",
     "Stage",
     "ValidationFinding",
 ]
@@ -43,6 +45,8 @@ VIEWS: Mapping[str, str] = {
 _RECORDS: Mapping[type[Base], pa.Schema] = {
     Brick: BRICKS,
     Parent: PARENTS,
+    ParentCut: PARENT_CUTS,
+    RegionSelection: REGION_SELECTIONS,
     CoaddPlane: PLANES,
     InjectionTask: MANIFEST,
     InjectionResult: RESULTS,

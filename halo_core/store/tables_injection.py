@@ -88,6 +88,7 @@ class InjectionTask(Base):
     host_repeat: Mapped[int]
     sampling_weight: Mapped[float]
     parent_flags: Mapped[int]
+    proposal_density: Mapped[float | None]
 
 
 class InjectionResult(Base):

@@ -65,11 +65,11 @@ class CoaddPlane(Base):
 class Parent(Base):
     """One row per luminous red galaxy or external target that passed the selection; written by the parent stage, optional at scale.
 
-    Columns are those of `halo_core.records.PARENTS`.
+    Columns are those of `halo_core.records.PARENTS`, and the sky cell that a row's object is the part of.
     """
 
     __tablename__ = "parents"
-    __table_args__ = (sa.Index(None, "stage_digest", "brickname"),)
+    __table_args__ = (sa.Index(None, "stage_digest", "brickname"), sa.Index(None, "stage_digest", "sky_cell"))
 
     stage_digest: Mapped[str] = digest_key()
     host_id: Mapped[str] = mapped_column(primary_key=True)
@@ -108,3 +108,51 @@ class Parent(Base):
     region_split: Mapped[str]
     is_guard: Mapped[bool]
     parent_flags: Mapped[int]
+    sky_cell: Mapped[int | None] = mapped_column(comment="HEALPix cell (nested, nside 8) of the position; NULL where loaded as a whole")
+
+
+class ParentCut(Base):
+    """One row per cut of a parent selection, in the order in which they were applied; written by the parent stage, read by people.
+
+    Columns are those of `halo_core.records.PARENT_CUTS`.
+    """
+
+    __tablename__ = "parent_cuts"
+    __table_args__ = (sa.CheckConstraint("n_after >= 0 AND n_after <= n_before", name="counts_fall"),)
+
+    stage_digest: Mapped[str] = digest_key()
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    n_before: Mapped[int]
+    n_after: Mapped[int]
+    is_kept: Mapped[bool]
+    sentence: Mapped[str]
+
+
+class RegionSelection(Base):
+    """One row per selection set and region that it holds; written by the parent stage, read by the manifest and by people.
+
+    Columns are those of `halo_core.records.REGION_SELECTIONS`.
+    """
+
+    __tablename__ = "region_selections"
+    __table_args__ = (
+        allowed("region_split", ("train", "val", "test"), name="split_known"),
+        sa.CheckConstraint("n_hosts >= 0 AND n_hosts <= n_parents", name="hosts_are_parents"),
+    )
+
+    stage_digest: Mapped[str] = digest_key()
+    selection_set_id: Mapped[str] = mapped_column(primary_key=True)
+    selection_strategy: Mapped[str]
+    ranking_mode: Mapped[str]
+    region_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    region_split: Mapped[str]
+    region_rank: Mapped[int | None]
+    region_bin: Mapped[int | None]
+    n_bricks: Mapped[int]
+    area_deg2: Mapped[float | None]
+    n_parents: Mapped[int]
+    n_hosts: Mapped[int]
+    density_deg2: Mapped[float | None]
+    psfsize_r_median_arcsec: Mapped[float | None]
+    psfdepth_r_median_mag: Mapped[float | None]

@@ -4,7 +4,7 @@ The brick table's ``psfdepth`` is an AB magnitude, the sweeps' ``psfdepth`` an i
 becomes ``psfdepth_<band>_mag``, the second stays a raw column of the sweep.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import pyarrow as pa
 from astropy.io import fits
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
+from pyarrow import dataset as ds
 
 from halo_core import records
 from halo_core.constants import BANDS
 from halo_core.errors import ConventionError, SurveyDataError
 from halo_core.survey.bricks import Bricks, brick_by_name
+from halo_core.survey.fits_table import FitsTable, ReadRange, lower_names, open_fits_table
 
 Columns = dict[str, NDArray[Any]]
 
@@ -33,7 +35,15 @@ REQUIRED_SWEEP_COLUMNS: tuple[str, ...] = (
     *_SWEEP_FIBER,
     *_SWEEP_SHAPE,
 )
-"""Columns that the selection of parents reads, lower case."""
+"""Columns that a catalogue must have, lower case."""
+
+SELECTION_COLUMNS: tuple[str, ...] = tuple(
+    name for name in REQUIRED_SWEEP_COLUMNS if name not in _SWEEP_SHAPE and not name.startswith(("psfsize_", "psfdepth_"))
+)
+"""Those of them that the selection of parents reads."""
+
+SWEEP_CHUNK_BYTES = 32 << 20
+"""How much of a sweep is read at once [bytes]."""
 
 _REQUIRED_BRICK_COLUMNS = ("brickname", "ra", "dec", "ebv", *(f"{stem}_{band}" for stem in ("psfsize", "psfdepth") for band in BANDS))
 _CENTRE_TOLERANCE_DEG = 1e-3
@@ -64,7 +74,7 @@ def read_bricks(path: Path | str) -> pa.Table:
         psfdepth holds values that are no magnitudes.
     """
     raw = read_external(path)
-    _require(raw, _REQUIRED_BRICK_COLUMNS, Path(path))
+    _require(raw, _REQUIRED_BRICK_COLUMNS, str(path))
     grid = brick_by_name(raw["brickname"])
     _check_grid(raw, grid, Path(path))
     columns: dict[str, Any] = {
@@ -79,33 +89,68 @@ def read_bricks(path: Path | str) -> pa.Table:
     return records.conform(columns, records.BRICKS, where=str(path))
 
 
-def read_sweep(path: Path | str) -> Columns:
-    """Return one sweep (or Tractor) catalogue as raw columns.
+def open_sweep(read_range: ReadRange, *, where: str) -> FitsTable:
+    """Return a sweep (or Tractor) catalogue of which only the header is read.
 
     Parameters
     ----------
-    path : path
-        FITS table of DR9 or later in HDU 1, upper or lower case.
-
-    Returns
-    -------
-    dict of str to ndarray, each shape (n,)
-        `REQUIRED_SWEEP_COLUMNS` in native byte order, text without trailing blanks, and ``brick_primary`` (True throughout where the
-        file has none: sweeps hold primary objects only). Units are the file's: fluxes nmgy, not extinction corrected; psfdepth nmgy^-2.
+    read_range : callable
+        Gives bytes start to stop (not included) of the file: a FITS table of DR9 or later in HDU 1, upper or lower case.
+    where : str
+        The file, for messages.
 
     Raises
     ------
     SurveyDataError
-        The file is not a FITS table or lacks a column; a DR8-style table is called so.
+        The file is no FITS table whose rows can be read by ranges, or lacks a column; a DR8-style table is called so.
     """
-    with fits.open(path, mode="readonly", memmap=True) as hdus:
-        given = _fits_names(hdus, Path(path))
-        _require(given, REQUIRED_SWEEP_COLUMNS, Path(path))
-        data = hdus[1].data
-        columns = {name: _native(data[given[name]]) for name in REQUIRED_SWEEP_COLUMNS}
-        n_rows = len(data)
-        is_primary = np.ones(n_rows, np.bool_) if "brick_primary" not in given else np.array(data[given["brick_primary"]], np.bool_)
-    return columns | {"brick_primary": is_primary}
+    table = open_fits_table(read_range, where=where)
+    _require(table.names, REQUIRED_SWEEP_COLUMNS, where)
+    return table
+
+
+def sweep_chunks(
+    sweep: FitsTable, *, columns: Iterable[str] = REQUIRED_SWEEP_COLUMNS, chunk_bytes: int = SWEEP_CHUNK_BYTES
+) -> Iterator[Columns]:
+    """Yield a sweep as raw columns, some rows at a time; what is held does not grow with the file.
+
+    Parameters
+    ----------
+    sweep : FitsTable
+        As from ``open_sweep``.
+    columns : iterable of str
+        Lower-case names of columns that it has.
+    chunk_bytes : int
+        Most bytes of the file that are held at once [bytes].
+
+    Yields
+    ------
+    dict of str to ndarray, each shape (n,)
+        The columns in native byte order, text without trailing blanks, and ``brick_primary`` (True throughout where the file has none:
+        sweeps hold primary objects only). Units are the file's: fluxes nmgy, not extinction corrected; psfdepth nmgy^-2.
+
+    Raises
+    ------
+    SurveyDataError
+        The file is cut short.
+    """
+    primary = ("brick_primary",) if "brick_primary" in sweep.names else ()
+    for chunk in sweep.chunks(dict.fromkeys((*columns, *primary)), chunk_bytes=chunk_bytes):
+        yield {"brick_primary": np.ones(len(next(iter(chunk.values()))), np.bool_)} | chunk
+
+
+def read_sweep(path: Path | str) -> Columns:
+    """Return one small sweep (or Tractor) catalogue as a whole; columns and errors as ``open_sweep`` and ``sweep_chunks``."""
+    with Path(path).open("rb") as handle:
+
+        def read_range(start: int, stop: int) -> bytes:
+            handle.seek(start)
+            return handle.read(stop - start)
+
+        chunks = list(sweep_chunks(open_sweep(read_range, where=str(path))))
+    if not chunks:
+        raise SurveyDataError(f"{path}: has no rows")
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def read_sweeps(paths: Iterable[Path | str]) -> Columns:
@@ -155,28 +200,55 @@ def read_external(path: Path | str) -> Columns:
     raise SurveyDataError(f"{file}: unknown table format; expected .csv, .parquet, a folder of Parquet files, or {', '.join(_FITS)}")
 
 
-def _require(given: Mapping[str, object], needed: Iterable[str], path: Path) -> None:
+def external_chunks(path: Path | str, *, n_rows: int) -> Iterator[Columns]:
+    """Yield a table as it is, some rows at a time; CSV and compressed FITS, which cannot be read in pieces, as a whole.
+
+    Parameters
+    ----------
+    path : path
+        As for ``read_external``.
+    n_rows : int
+        Most rows of a Parquet or FITS table that are held at once [rows].
+
+    Yields
+    ------
+    dict of str to ndarray, each shape (n,)
+        As from ``read_external``, in the order of the file, or of the files by name.
+    """
+    file, name = Path(path), Path(path).name.lower()
+    if file.is_dir() or name.endswith(_PARQUET):
+        dataset = _parsed(lambda found: ds.dataset(found, format="parquet"), file)
+        for batch in dataset.to_batches(batch_size=n_rows, batch_readahead=1, fragment_readahead=1):
+            if batch.num_rows:
+                yield _from_arrow(pa.Table.from_batches([batch]), file)
+    elif name.endswith((".fits", ".fit")):
+        with file.open("rb") as handle:
+
+            def read_range(start: int, stop: int) -> bytes:
+                handle.seek(start)
+                return handle.read(stop - start)
+
+            table = open_fits_table(read_range, where=str(file))
+            yield from table.chunks(table.names, chunk_bytes=n_rows * table.row_bytes)
+    else:
+        yield read_external(file)
+
+
+def _require(given: Mapping[str, object], needed: Iterable[str], where: str) -> None:
     """Raise for missing columns, naming them and a release that never had them."""
     missing = [name for name in needed if name not in given]
     if missing:
         old = " (a DR8-style table: it has SHAPEDEV_R instead of SHAPE_R; use DR9 or later)" if "shapedev_r" in given else ""
-        raise SurveyDataError(f"{path}: columns missing: {', '.join(missing)}{old}; found {len(given)} columns: {', '.join(sorted(given))}")
+        raise SurveyDataError(
+            f"{where}: columns missing: {', '.join(missing)}{old}; found {len(given)} columns: {', '.join(sorted(given))}"
+        )
 
 
 def _fits_names(hdus: fits.HDUList, path: Path) -> dict[str, str]:
     """Return the file's column name by lower-case name."""
     if len(hdus) < 2 or not isinstance(hdus[1], fits.BinTableHDU):
         raise SurveyDataError(f"{path}: HDU 1 is not a binary table")
-    return _lower(list(hdus[1].columns.names), path)
-
-
-def _lower(names: list[str], path: Path) -> dict[str, str]:
-    """Return name by lower-case name, refusing two that become one."""
-    lower = {name.lower(): name for name in names}
-    if len(lower) != len(names):
-        twice = sorted(name for name in names if lower[name.lower()] != name)
-        raise SurveyDataError(f"{path}: columns {twice} differ from another one in case only, or stand twice")
-    return lower
+    return lower_names(list(hdus[1].columns.names), str(path))
 
 
 def _native(values: NDArray[Any]) -> NDArray[Any]:
@@ -187,7 +259,7 @@ def _native(values: NDArray[Any]) -> NDArray[Any]:
     return np.array(array, dtype=array.dtype.newbyteorder("="))
 
 
-def _parsed(reader: Any, file: Path) -> pa.Table:
+def _parsed(reader: Any, file: Path) -> Any:
     """Return what an arrow reader makes of a file, or say why it does not parse."""
     try:
         return reader(file)
@@ -197,7 +269,7 @@ def _parsed(reader: Any, file: Path) -> pa.Table:
 
 def _from_arrow(table: pa.Table, path: Path) -> Columns:
     """Return arrow columns as arrays."""
-    return {name: _array(table[raw]) for name, raw in _lower(table.column_names, path).items()}
+    return {name: _array(table[raw]) for name, raw in lower_names(table.column_names, str(path)).items()}
 
 
 def _array(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -2,6 +2,19 @@
 
 A region is a HEALPix cell in nested order; its split is a hash of (cell, seed) alone, so cuts on galaxies never move a border.
 
+No two splits share a pixel of any stamp, in one brick image or in two that overlap, at any declination:
+
+1. A stamp of N pixels starts at floor(x + 0.5) - N // 2, so that no point of it is more than N / 2 + 1 pixels from its host along
+   either axis: in the plane of the image it lies within d = sqrt(2) (N / 2 + 1) 0.262 arcsec of the host.
+2. The gnomonic projection shrinks no distance (it stretches by 1 / cos^2 of the distance from the centre of the brick, and by 1 / cos
+   across), so that on the sky too every point of the stamp lies within d, whichever brick image it is cut from.
+3. A host that is no guard has no point of another split's cells within g = N sqrt(2) / 2 0.262 + 2 arcsec = d + 1.63 arcsec
+   (``guard_arcsec``, ``near_other_split``). So its stamp, and a seam of 1.63 arcsec around it, lie in cells of its own split.
+4. Cells do not overlap. So stamps of two splits have no point of the sky in common and are at least 3.26 arcsec, 12 pixels, apart:
+   neither do they share a pixel where two brick images show the same sky, nor one that resampling (Lanczos-3, 3 pixels) spreads to both.
+
+``tests/core/survey/test_splits_apart.py`` tries each step. Splits that are given have no such guard: their overlaps are counted.
+
 Reference: Gorski et al. 2005, ApJ 622, 759 (HEALPix).
 """
 

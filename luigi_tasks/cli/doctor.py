@@ -92,4 +92,4 @@ def _survey(objects_root: str) -> str:
     if root == MOCK:
         return "the mock survey, made by the first run"
     place = survey_place(root, configured_value("survey", "release"), open_objects(objects_root))
-    return f"{place.root}: there is a coadd/"
+    return f"{place.root}: there is a survey"

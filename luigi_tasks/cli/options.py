@@ -32,6 +32,17 @@ def state_url_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def keeps_parents_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --parents/--no-parents."""
+    return click.option(
+        "--parents/--no-parents",
+        "keeps_parents",
+        default=lambda: luigi.configuration.get_config().getboolean("state", "parents", True),
+        show_default="[state] parents",
+        help="Whether the state holds a row per parent.",
+    )(function)
+
+
 def objects_root_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --objects-root."""
     return click.option(

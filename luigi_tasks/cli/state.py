@@ -6,7 +6,7 @@ import click
 
 from halo_core.store import schema
 from luigi_tasks import rebuild as objects_to_rows
-from luigi_tasks.cli.options import objects_root_option, state_url_option
+from luigi_tasks.cli.options import keeps_parents_option, objects_root_option, state_url_option
 from luigi_tasks.objects import open_objects
 
 
@@ -26,9 +26,10 @@ def upgrade(state_url: str) -> None:
 @state.command()
 @state_url_option
 @objects_root_option
-def rebuild(state_url: str, objects_root: str) -> None:
+@keeps_parents_option
+def rebuild(state_url: str, objects_root: str, keeps_parents: bool) -> None:
     """Load an empty state from the objects: campaigns, stages, blocks, rows and findings."""
-    objects_to_rows.rebuild(state_url, open_objects(objects_root), say=click.echo)
+    objects_to_rows.rebuild(state_url, open_objects(objects_root), say=click.echo, keeps_parents=keeps_parents)
     click.echo("state: rebuilt; attempts, machines, clock times, and the errors of what failed are known to the old state alone")
 
 
@@ -37,10 +38,11 @@ def rebuild(state_url: str, objects_root: str) -> None:
 @click.option("--repair", is_flag=True, help="Load again what differs.")
 @state_url_option
 @objects_root_option
-def verify(campaign: str | None, repair: bool, state_url: str, objects_root: str) -> None:
+@keeps_parents_option
+def verify(campaign: str | None, repair: bool, state_url: str, objects_root: str, keeps_parents: bool) -> None:
     """Compare the rows of CAMPAIGN (of every campaign where none is named) with its objects. Exit code 1 where they differ."""
     found = []
-    for difference in objects_to_rows.verify(state_url, open_objects(objects_root), campaign):
+    for difference in objects_to_rows.verify(state_url, open_objects(objects_root), campaign, keeps_parents=keeps_parents):
         place = difference.table if difference.block is None else f"{difference.table}, block {difference.block}"
         click.echo(f"{difference.stage} {difference.stage_digest}, {place}: {difference.sentence}")
         found.append(difference)

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from halo_core.seeds import canonical_json, generator, hash_hex, hash_int63, hash_order, stage_digest, uniforms
+from halo_core.seeds import (
+    canonical_json,
+    generator,
+    hash_hex,
+    hash_hex_each,
+    hash_int63,
+    hash_int63_each,
+    hash_order,
+    hash_tail,
+    stage_digest,
+    uniforms,
+)
 
 IDS = [f"{number:024x}" for number in range(20_000)]
 DIGEST = {
@@ -123,3 +134,10 @@ def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
 
 def test_canonical_json_is_one_text_with_exact_numbers() -> None:
     assert canonical_json({"b": 1, "a": (0.1, None, "é")}) == '{"a":[0.1,null,"\\u00e9"],"b":1}'
+
+
+@pytest.mark.parametrize("tail", [(), ("grid", 1.5, True, None, 7), ("a\x1fb",)])
+def test_many_hashes_are_those_made_one_by_one(tail: tuple[object, ...]) -> None:
+    heads = [*IDS[:20], "", "a\x1fb", "\u03b8"]
+    assert hash_hex_each(heads, [hash_tail(*tail)] * len(heads), n_bytes=9) == [hash_hex(head, *tail, n_bytes=9) for head in heads]
+    assert hash_int63_each(heads).tolist() == [hash_int63(head) for head in heads]

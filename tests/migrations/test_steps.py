@@ -33,7 +33,8 @@ def _contents(url: str) -> list[tuple[str, ...]]:
                 "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'",
                 "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid > 0",
                 "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'",
-                "SELECT relname, objsubid, description FROM pg_description JOIN pg_class ON pg_class.oid = objoid"
+                "SELECT relname, COALESCE(attname, ''), description FROM pg_description JOIN pg_class ON pg_class.oid = objoid"
+                " LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND objsubid > 0"
                 " WHERE classoid = 'pg_class'::regclass AND relnamespace = 'public'::regnamespace",
             ]
         rows = [tuple(row) for query in queries for row in connection.execute(sa.text(query))]

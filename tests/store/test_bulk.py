@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from halo_core.errors import StoreError
-from halo_core.records import BRICKS, PARENTS, PLANES, Finding
+from halo_core.records import BRICKS, PARENT_CUTS, PARENTS, PLANES, Finding
 from halo_core.store import bulk, models
 from halo_core.store.manifest import PlannedRow, store_plan
+from halo_core.store.parent import parent_rows
 from halo_core.store.sessions import begin, read
 from halo_core.store.validation import store_findings
 from tests.fixtures.databases import rows_of
@@ -24,7 +25,10 @@ FLOATS = [0.0, -0.0, 1.0 / 3.0, 5e-324, 1.7976931348623157e308, float("inf"), -f
 TABLES = {
     models.Brick: rows_of(BRICKS, 3),
     models.CoaddPlane: rows_of(PLANES, 2, status=["ok", "missing"], reason=[None, "404"], n_bytes=[9, None]),
-    models.Parent: rows_of(PARENTS, 8, type=TEXTS, w1mag=FLOATS, is_desi_lrg=[True, False, None, None, True, True, False, False]),
+    models.Parent: parent_rows(
+        rows_of(PARENTS, 8, type=TEXTS, w1mag=FLOATS, is_desi_lrg=[True, False, None, None, True, True, False, False]), 7
+    ),
+    models.ParentCut: rows_of(PARENT_CUTS, 2, position=[0, 1]),
     models.InjectionTask: manifest_rows(),
     models.InjectionResult: result_rows(),
     models.CompletenessCell: cell_rows(),

@@ -11,7 +11,8 @@ from halo_core.store.bulk import _ARROW_TYPES
 BULK = {
     models.Brick: records.BRICKS,
     models.CoaddPlane: records.PLANES,
-    models.Parent: records.PARENTS,
+    models.Parent: records.PARENTS.append(pa.field("sky_cell", pa.int64())),
+    models.ParentCut: records.PARENT_CUTS,
     models.InjectionTask: records.MANIFEST,
     models.InjectionResult: records.RESULTS,
     models.CompletenessCell: records.CELLS,
@@ -20,6 +21,8 @@ KEYS = {
     "bricks": ["stage_digest", "brickname"],
     "coadd_planes": ["stage_digest", "brickname", "plane"],
     "parents": ["stage_digest", "host_id"],
+    "parent_cuts": ["stage_digest", "position"],
+    "region_selections": ["stage_digest", "selection_set_id", "region_id"],
     "planned_counts": ["stage_digest", "tier", "region_split", "stamp_size"],
     "injection_tasks": ["stage_digest", "task_id"],
     "injection_results": ["stage_digest", "task_id"],
@@ -67,4 +70,5 @@ def test_each_bulk_table_is_indexed_by_what_replaces_it():
     for model in BULK:
         table = models.Base.metadata.tables[model.__tablename__]
         indexed = [[column.name for column in index.columns] for index in table.indexes]
-        assert "block" not in table.c or ["stage_digest", "block"] in indexed, table.name
+        for part in {"block", "sky_cell"} & set(table.c.keys()):
+            assert ["stage_digest", part] in indexed, table.name

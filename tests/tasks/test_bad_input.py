@@ -156,7 +156,7 @@ def test_a_selection_from_a_survey_without_a_brick_table_finds_no_parent_and_fai
         ({"bandsets": "gxz"}, "bandsets is .*gxz"),
         ({"splits": "train,validation"}, "splits is .*validation"),
         ({"survey_root": "/nowhere/dr10"}, r"survey_root '/nowhere/dr10': there is no coadd/ below /nowhere/dr10"),
-        ({"survey_root": "https://survey.example/dr10"}, "a survey is read from a folder or s3://"),
+        ({"survey_root": "ftp://survey.example/dr10"}, "a survey is read from a folder, s3://"),
         ({"objects_root": "gs://bucket/prefix"}, "objects are held by a folder"),
         ({"objects_root": "s3://key:word@bucket/prefix"}, "without credentials"),
         ({"parent": "/nowhere/targets.csv"}, r"cannot read the table /nowhere/targets\.csv"),

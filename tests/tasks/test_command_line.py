@@ -39,10 +39,19 @@ def put_objects_below_a_file(config: configparser.ConfigParser) -> None:
     config["objects"]["root"] = "luigi.cfg/objects"
 
 
-def test_the_plan_of_the_reference_campaign_has_its_exact_counts_exits_0_and_leaves_no_file(tmp_path: Path) -> None:
+REFERENCE_FLAGS = """
+    --variant v3_color_relaxed  --tiers debug,grid,train  --stamp-sizes 64,96  --bandsets grz
+    --n-total-train-per-split 200000  --n-per-config-grid 40  --n-per-config-debug 5  --replicates 2
+    --control-frac-train 0.50  --control-frac-grid 0.10  --control-frac-debug 0.0  --split-seed 13  --sampling-seed 13
+    --grid-debug grid_small  --grid-grid grid_medium  --grid-train grid_small
+"""
+
+
+@pytest.mark.parametrize(("task", "flags"), [("RunCampaign", ""), ("BuildManifest", REFERENCE_FLAGS)])
+def test_the_plan_of_the_reference_campaign_has_its_exact_counts_exits_0_and_leaves_no_file(tmp_path: Path, task: str, flags: str) -> None:
     assert CliRunner().invoke(main, ["init", str(tmp_path)]).exit_code == 0
     before = files_below(tmp_path)
-    result = run_command(tmp_path, luigi_words("RunCampaign", "--plan-only"), campaign="campaigns/reference.cfg")
+    result = run_command(tmp_path, luigi_words(task, *flags.split(), "--plan-only"), campaign="campaigns/reference.cfg")
     assert result.returncode == 0, result.stdout
     for sentence in (
         "debug: 1,440 physical injections and 0 controls",

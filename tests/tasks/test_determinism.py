@@ -10,6 +10,7 @@ from luigi.execution_summary import LuigiStatusCode
 from halo_core.stages.files import read_table
 from halo_core.stamps import ARCS_FILE, HOSTS_FILE, RESULTS_FILE
 from luigi_tasks import BuildManifest, InjectAll
+from luigi_tasks.parent import iterate_parents
 from luigi_tasks.targets import TASKS_FILE
 from tests.fixtures.campaigns import Place, content_by, part_of
 
@@ -40,8 +41,8 @@ def test_other_blocks_and_workers_make_the_same_hosts_arcs_and_results(
 
 
 def test_the_order_of_a_parent_table_changes_no_task_and_its_content_the_digest(done_place: Place, tmp_path: Path) -> None:
-    parents = (
-        done_place.task().table_of("parent", "parents.parquet").select(["brickname", "objid", "ra", "dec", "rmag", "gmag", "zmag", "ebv"])
+    parents = pa.concat_tables(iterate_parents(done_place.task())).select(
+        ["brickname", "objid", "ra", "dec", "rmag", "gmag", "zmag", "ebv"]
     )
     place = part_of(done_place, tmp_path, ("mock_survey", "survey"))
     made: list[pa.Table] = []

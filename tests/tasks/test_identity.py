@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from luigi.execution_summary import LuigiStatusCode
 
-from halo_core.errors import ConfigurationError
-from luigi_tasks import BuildManifest, RunCampaign
+from halo_core.errors import ConfigurationError, ObjectStoreError
+from luigi_tasks import BuildManifest, RunCampaign, fingerprints
 from luigi_tasks.identity import WORDS, fingerprint, stage_identities
+from luigi_tasks.objects import FolderObjects, sha256_of
+from luigi_tasks.parent import iterate_parents
 from tests.fixtures.campaigns import ROOT, Place, new_place, part_of
 
 OTHER_GRID = (ROOT / "tests/data/grids/grid_tiny.toml").read_text().replace("theta_e_arcsec = [0.3, 1.2]", "theta_e_arcsec = [0.4, 1.2]")
@@ -65,11 +67,46 @@ def test_a_table_is_known_by_its_bytes_and_not_by_its_time(tmp_path: Path) -> No
     table, twin = tmp_path / "a.csv", tmp_path / "b.csv"
     table.write_text("ra,dec\n1,2\n")
     twin.write_text("ra,dec\n1,2\n")
-    assert fingerprint(table) == fingerprint(twin)
+    objects = FolderObjects(tmp_path / "objects")
+
+    def known_by(path: Path) -> str:
+        return fingerprint(objects, path, "--parent")
+
+    assert known_by(table) == known_by(twin)
     twin.write_text("ra,dec\n1,3\n")
-    assert fingerprint(table) != fingerprint(twin)
+    assert known_by(table) != known_by(twin)
     with pytest.raises(ConfigurationError, match=r"nowhere\.csv: No such file.*--parent"):
-        fingerprint(tmp_path / "nowhere.csv")
+        known_by(tmp_path / "nowhere.csv")
+
+
+def test_a_folder_is_known_by_the_names_and_bytes_of_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    seen = set()
+    for name, text in (("1.parquet", "x"), ("2.parquet", "y"), ("2.parquet", "z"), (".hidden", "z")):
+        (folder / name).write_text(text)
+        seen.add(fingerprint(FolderObjects(tmp_path / "objects"), folder, "--parent"))
+    assert len(seen) == 3
+
+
+def test_a_long_hash_is_remembered_by_another_process_until_the_table_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, table = FolderObjects(tmp_path / "objects"), tmp_path / "t.csv"
+    table.write_text("ra,dec\n1,2\n")
+    first = fingerprint(objects, table, "--parent")
+    assert objects.list_sizes("") == {}
+    monkeypatch.setattr(fingerprints, "REMEMBERED_BYTES", 1)
+    monkeypatch.setattr(fingerprints, "_HASHES", {})
+    assert fingerprint(objects, table, "--parent") == first == sha256_of(table)
+    (memory,) = objects.list_sizes("fingerprints")
+    monkeypatch.setattr(fingerprints, "_HASHES", {})
+    objects.put(memory, objects.read(memory).replace(first.encode(), b"0" * 64))
+    assert fingerprint(objects, table, "--parent") == "0" * 64
+    table.write_text("ra,dec\n1,20\n")
+    assert fingerprint(objects, table, "--parent") == sha256_of(table)
+    objects.put(memory, b"{}}")
+    monkeypatch.setattr(fingerprints, "_HASHES", {})
+    with pytest.raises(ObjectStoreError, match="no memory of fingerprints"):
+        fingerprint(objects, table, "--parent")
 
 
 def test_another_sampling_seed_draws_another_manifest_and_touches_nothing_old(copied_place: Place) -> None:
@@ -98,6 +135,11 @@ def test_another_threshold_counts_the_same_injections_anew_in_a_run_that_shows_e
     assert first == second
 
 
+def _splits_of(task: RunCampaign) -> list[str]:
+    """Return the split of every parent of a campaign."""
+    return [split for table in iterate_parents(task, ["region_split"]) for split in table["region_split"].to_pylist()]
+
+
 def test_the_split_seed_gives_another_parent_and_keeps_the_old(done_place: Place, tmp_path: Path) -> None:
     place = part_of(done_place, tmp_path, ("mock_survey", "survey", "parent"))
     before = place.seen()
@@ -105,5 +147,5 @@ def test_the_split_seed_gives_another_parent_and_keeps_the_old(done_place: Place
     assert place.build(task.clone(BuildManifest, on_shortage="reduce").requires()[0]) == LuigiStatusCode.SUCCESS
     after = place.seen()
     assert {key: after[key] for key in before} == before
-    splits = [place.task(**words).table_of("parent", "parents.parquet")["region_split"].to_pylist() for words in ({}, {"split_seed": 99})]
+    splits = [_splits_of(place.task(**words)) for words in ({}, {"split_seed": 99})]
     assert splits[0] != splits[1]

@@ -26,6 +26,7 @@ QUERIES = (
     "SELECT stage_digest, block, n_injections, n_tasks, n_bricks, finished IS NULL AS x, error FROM blocks ORDER BY stage_digest, block",
     "SELECT * FROM bricks ORDER BY stage_digest, brickname",
     "SELECT * FROM parents ORDER BY stage_digest, host_id",
+    "SELECT * FROM parent_cuts ORDER BY stage_digest, position",
     "SELECT * FROM planned_counts ORDER BY stage_digest, tier, region_split, stamp_size",
     "SELECT * FROM injection_tasks ORDER BY stage_digest, task_id",
     "SELECT * FROM injection_results ORDER BY stage_digest, task_id",

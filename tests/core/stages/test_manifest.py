@@ -1,6 +1,7 @@
 """The manifest: planned = built, every host drawn as it should be, identities that hold nothing but physics."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from halo_core.constants import EXTINCTION_PER_EBV
 from halo_core.errors import ManifestError
-from halo_core.records import MANIFEST
+from halo_core.records import MANIFEST, PARENTS
 from halo_core.seeds import hash_hex, hash_int63
-from halo_core.stages.grids import Grid, load_grid
+from halo_core.stages import manifest, manifest_rows
+from halo_core.stages.grids import ProductGrid, load_grid
 from halo_core.stages.manifest import ManifestBuild, build_manifest
 from halo_core.stages.manifest_rows import VIEW_COLUMNS, TierDesign, physical_ids
 from halo_core.stages.priors import parse_priors
@@ -75,6 +77,66 @@ def test_the_manifest_does_not_depend_on_the_order_of_the_parents() -> None:
     assert build_manifest(parents().take(pa.array(order)), small_config(), GRIDS).tasks.equals(small().tasks)
 
 
+@pytest.mark.parametrize("n_tables", [2, 7, 1050])
+def test_the_manifest_does_not_depend_on_how_the_parents_are_partitioned(n_tables: int) -> None:
+    order = np.random.default_rng(n_tables).permutation(parents().num_rows)
+    tables = [parents().take(pa.array(rows)) for rows in np.array_split(order, n_tables)] + [parents().slice(0, 0)]
+    made = build_manifest(lambda columns: (table.select(list(columns)) for table in tables), small_config(), GRIDS)
+    assert made.tasks.equals(small().tasks)
+    assert (made.shares, made.supply, made.psf_edges_arcsec) == (small().shares, small().supply, small().psf_edges_arcsec)
+
+
+def test_blocks_are_the_manifest_cut_at_its_blocks_however_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert small().n_blocks > 5
+    for rows_at_once in (1, 500, 10**6):
+        monkeypatch.setattr(manifest, "_ROWS_AT_ONCE", rows_at_once)
+        blocks = list(small().blocks())
+        assert [pc.unique(block["block"]).to_pylist() for block in blocks] == [[number] for number in range(small().n_blocks)]
+        assert pa.concat_tables(blocks).equals(small().tasks)
+
+
+def test_rows_are_sorted_by_block_brick_host_physical_id_size_and_bandset() -> None:
+    tasks = build(bandsets=("grz", "r")).tasks
+    brickid = dict(zip(parents()["host_id"].to_pylist(), parents()["brickid"].to_pylist(), strict=True))
+    rows = [
+        (row["block"], brickid[row["host_id"]], row["host_id"], row["physical_id"], row["stamp_size"], row["bandset"])
+        for row in tasks.to_pylist()
+    ]
+    assert rows == sorted(rows)
+    assert len(set(rows)) == len(rows) == 6_528
+
+
+def test_parents_are_read_with_the_columns_that_are_needed_alone() -> None:
+    asked: list[str] = []
+
+    def tables(columns: Sequence[str]) -> list[pa.Table]:
+        asked.extend(columns)
+        return [parents().select(list(columns))]
+
+    build_manifest(tables, small_config(), GRIDS)
+    assert {"w1mag", "gmag_mw", "maskbits", "is_v3_color_relaxed"}.isdisjoint(asked)
+
+
+def test_physical_injections_of_one_seed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_rows, "hash_int63_each", lambda ids: np.zeros(len(list(ids)), dtype=np.int64))
+    with pytest.raises(ManifestError, match="1631 of 1632 physical injections repeat the seed of another"):
+        list(build().blocks())
+
+
+def test_hosts_are_drawn_in_the_selected_regions_alone_each_once() -> None:
+    regions = np.arange(parents().num_rows) % 20
+    table = parents().set_column(parents().schema.get_field_index("region_id"), PARENTS.field("region_id"), pa.array(regions))
+    sets = {"dense": {1, 2, 3, 4, 5, 6, 7, 8, 9}, "deep": {5, 6, 7, 8, 9, 10, 11, 12, 13, 14}}
+    config = small_config(tiers=("train",))
+    made = build_manifest(table, config, GRIDS, regions=set.union(*sets.values()))
+    assert set(pc.unique(made.tasks["region_id"]).to_pylist()) == set(range(1, 15))
+    controls = made.tasks.filter(pc.and_(made.tasks["is_control"], pc.equal(made.tasks["stamp_size"], 64)))
+    assert pc.count_distinct(controls["host_id"]).as_py() == controls.num_rows
+    assert sum(made.supply.values()) == int(np.isin(regions, list(range(1, 15))).sum())
+    one_by_one = build_manifest(table.filter(pc.is_in(table["region_id"], pa.array(range(1, 15)))), config, GRIDS)
+    assert made.tasks.equals(one_by_one.tasks)
+
+
 @pytest.mark.parametrize(
     "changes", [{"stamp_sizes": (64,)}, {"bandsets": ("grz", "r")}, {"split_seed": 99}, {"block_max_injections": 999}, {"tiers": ("grid",)}]
 )
@@ -92,7 +154,7 @@ def test_another_seed_or_law_makes_other_injections(changes: dict[str, object]) 
 
 def test_the_same_values_under_another_grid_name_are_the_same_injections() -> None:
     grid, priors = GRIDS["grid_small"], parse_priors(small_config().priors)
-    designs = [TierDesign("debug", Grid(name, "src_dmag", grid.axes), priors, 13) for name in ("grid_small", "again")]
+    designs = [TierDesign("debug", ProductGrid(name, "src_dmag", grid.axes), priors, 13) for name in ("grid_small", "again")]
     one, other = (physical_ids(design, ["a"] * 49, [-1, *range(48)], [0] * 49) for design in designs)
     assert one == other
     assert len(set(one)) == 49
@@ -170,7 +232,7 @@ def test_hosts_without_conditions_form_a_stratum_of_their_own() -> None:
 
 
 def test_absolute_source_magnitudes_give_every_host_the_same_source() -> None:
-    grid = Grid("absolute", "src_mag_r", ((0.5, 1.0), (22.0,), (0.1,), (0.0,), (0.0,)))
+    grid = ProductGrid("absolute", "src_mag_r", ((0.5, 1.0), (22.0,), (0.1,), (0.0,), (0.0,)))
     config = small_config(tiers=("debug",), grids={"debug": "absolute"}, n_per_config={"debug": 30})
     rows = build_manifest(parents(), config, {"absolute": grid}).tasks.to_pylist()
     for row in rows:

@@ -12,7 +12,7 @@ from halo_core.errors import SurveyDataError
 from halo_core.flags import Flag
 from halo_core.stages.parent_external import conditions_from_maps, external_parents
 from halo_core.stages.parent_regions import given_regions
-from halo_core.survey.bricks import brick_at, brick_wcs
+from halo_core.survey.bricks import brick_at, brick_by_name, brick_wcs
 from halo_core.survey.regions import region_of
 from tests.fixtures.parents import make_bricks, make_objects, parent_config
 
@@ -32,7 +32,8 @@ def table(**columns: Any) -> dict[str, Any]:
 
 
 def take(bricks: pa.Table | None = None, conditions: dict[str, Any] | None = None, **columns: Any) -> pa.Table:
-    return external_parents(table(**columns), parent_config(variant="external"), bricks=bricks, conditions=conditions)[0]
+    maps = conditions and (lambda ra, _dec, _names: {name: values[: len(ra)] for name, values in conditions.items()})
+    return external_parents(table(**columns), parent_config(variant="external"), bricks=bricks, maps=maps)[0]
 
 
 def test_no_cut_is_applied_and_the_brick_comes_from_the_grid() -> None:
@@ -73,7 +74,7 @@ def test_magnitudes_stand_in_for_fluxes_and_short_flag_names_for_long_ones() -> 
 
 def test_rows_without_position_or_r_flux_are_counted_and_left_out() -> None:
     columns = table(ra=np.append(RA[:3], np.nan), flux_r=np.array([10.0, -1.0, np.nan, 10.0]))
-    parents, flow = external_parents(columns, parent_config(variant="external"), bricks=None, conditions=None)
+    parents, flow = external_parents(columns, parent_config(variant="external"), bricks=None)
     assert parents["objid"].to_pylist() == [1]
     assert [(step.name, step.n_before - step.n_after) for step in flow][:2] == [("position", 1), ("r_flux", 2)]
 
@@ -83,7 +84,7 @@ def test_given_splits_and_regions_are_kept_and_overlaps_counted() -> None:
     columns = table(
         region_split=split, region_id=np.array([7, 7, 8, 9]), dec=np.array([-16.43, -16.44, -16.4401, -16.6]), ra=np.full(4, 28.42)
     )
-    parents, flow = external_parents(columns, parent_config(variant="external"), bricks=None, conditions=None)
+    parents, flow = external_parents(columns, parent_config(variant="external"), bricks=None)
     assert parents["region_split"].to_pylist() == split.tolist()
     assert parents["region_id"].to_pylist() == [7, 7, 8, 9]
     assert not any(parents["is_guard"].to_pylist())
@@ -145,18 +146,23 @@ SETS = {
 
 
 def regions(sets: dict[str, Any] | None, **columns: Any) -> Any:
-    bricks = {"brickname": ["0285m165", "0285m162", "0001m002"], "region_id": [1, 2, 3], "region_split": ["train", "val", "test"]} | columns
+    bricks = {"brickname": ["0285m165", "0284m162", "0001m002"], "region_id": [1, 2, 3], "region_split": ["train", "val", "test"]} | columns
     return given_regions(
         {name: np.array(values) for name, values in bricks.items()}, sets and {name: np.array(values) for name, values in sets.items()}
     )
 
 
-def test_a_galaxy_is_drawn_once_whatever_number_of_sets_holds_its_region() -> None:
+def test_every_region_of_the_bricks_is_kept_and_the_sets_are_a_table_beside_them() -> None:
     given = regions(SETS)
-    assert given.has_brick(np.array(["0285m165", "0285m162", "0001m002"])).tolist() == [True, True, False]
-    assert given.columns(np.array(["0285m162", "0285m165"]))["region_split"].tolist() == ["val", "train"]
-    assert given.membership.num_rows == 3
-    assert regions(None).has_brick(np.array(["0001m002"])).tolist() == [True]
+    brickid = brick_by_name(["0285m165", "0284m162", "0001m002", "0001m005"]).brickid
+    assert given.has_brick(brickid).tolist() == [True, True, True, False]
+    columns = given.columns(brickid[[1, 0, 2]])
+    assert columns["region_id"].tolist() == [2, 1, 3]
+    assert columns["region_split"].tolist() == ["val", "train", "test"]
+    assert not columns["is_guard"].any()
+    assert given.membership is not None
+    assert given.membership.to_pydict() == SETS
+    assert regions(None).membership is None
 
 
 @pytest.mark.parametrize(
@@ -184,4 +190,4 @@ def test_given_regions_replace_cells_in_the_selection() -> None:
     )
     parents, flow = select_parents(objects, make_bricks(objects["brickid"]), parent_config(), regions=given)
     assert parents["region_id"].to_pylist() == [4, 5]
-    assert {step.name: step.n_after for step in flow}["selected_region"] == 2
+    assert {step.name: step.n_after for step in flow}["brick_in_region"] == 2

@@ -2,6 +2,7 @@
 
 from functools import cache
 from math import pi
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.stats import kstest, norm
 
 from halo_core.errors import ConfigurationError
 from halo_core.seeds import uniforms
-from halo_core.stages.priors import STREAMS, colour_range, draw, parse_priors, stream_uniforms
+from halo_core.stages.priors import STREAMS, colour_range, draw, load_named_laws, parse_priors, stream_uniforms, with_named_laws
 from tests.fixtures.parents import PRIORS
 
 N = 20_000
@@ -111,3 +112,42 @@ def test_a_law_that_is_unknown_or_out_of_range_is_refused(purpose: str, name: st
 def test_a_missing_law_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="expected exactly"):
         parse_priors({key: name for key, name in PRIORS.items() if key != "lens_e"})
+
+
+def test_a_law_named_in_a_file_draws_as_the_law_and_enters_the_text_by_name_and_values(tmp_path: Path) -> None:
+    (tmp_path / "priors.toml").write_text('[src_colours]\nmine = "normal_0.2_0.2_0.1_0.2_-0.5_1.5"\n', encoding="utf-8")
+    named = with_named_laws(PRIORS | {"src_colours": "mine"}, load_named_laws(tmp_path))
+    mine, reference = parse_priors(named), parse_priors(PRIORS)
+    assert mine.values == reference.values
+    assert mine.names["src_colours"] == "mine"
+    assert mine.text() != reference.text()
+    assert {key: named[key] for key in PRIORS if key != "src_colours"} == {key: PRIORS[key] for key in PRIORS if key != "src_colours"}
+    assert with_named_laws(PRIORS, {}) == PRIORS
+
+
+def test_shipped_names_stand_for_laws_and_a_folder_without_names_has_none(tmp_path: Path) -> None:
+    named = load_named_laws(Path(__file__).parents[3] / "grids")
+    assert (
+        parse_priors(PRIORS | {"src_colours": f"blue_sources={named['src_colours']['blue_sources']}"}).names["src_colours"]
+        == "blue_sources"
+    )
+    assert load_named_laws(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[src_colours", "not valid TOML"),
+        ("src_colours = 3", "must be a table"),
+        ("[src_colours]\nmine = 3", "must be a table"),
+        ('[src_colours]\nmine = "bluish"', "src_colours: 'bluish'"),
+        ('[src_colours]\nreference = "normal_0_1_0_1_0_1"', "none of reference"),
+        ('[src_n_sersic]\nfixed_1 = "fixed_4"', "begins with no kind of law"),
+        ('[lens_e]\nmine = "other=uniform_0_1"', "a name is"),
+        ('[theta_e_arcsec]\nmine = "uniform_2_1"', "lower < upper"),
+    ],
+)
+def test_a_bad_file_of_priors_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "priors.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=message):
+        load_named_laws(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from halo_core.flags import Flag
 from halo_core.records import CELLS
 from halo_core.stages.summary import headline, summarise, surface_axes
+from halo_core.stages.summary_regions import region_cells
 from halo_core.statistics import clustered_interval, weighted_interval, wilson_interval
 from tests.fixtures.summaries import MATCHED, control, lost, random_campaign, summary_config, tables
 
@@ -176,6 +177,28 @@ def test_grids_of_absolute_magnitudes_are_keyed_by_intrinsic_magnitude():
     cells = cells_of(rows, absolute_magnitude_grids=("grid_small",))
     assert pick(cells, axes="src_mag_r", src_mag_r=21.0)["n_task"] == 2
     assert not [cell for cell in cells if "src_dmag" in cell["axes"]]
+
+
+def test_a_population_pools_in_bins_and_has_no_cell_per_drawn_value():
+    rng = np.random.default_rng(6)
+    rows = [{"theta_e_arcsec": rng.uniform(0.3, 2.0), "src_dmag": rng.normal(), "src_reff_arcsec": rng.random()} for _ in range(60)]
+    rows = spread([row | {"snr_matched_r": float(rng.choice([2.0, 30.0]))} for row in rows])
+    cells, product = cells_of(rows, population_grids=("grid_small",)), cells_of(rows)
+    assert not [cell for cell in cells if any(name in cell["axes"] for name in ("theta_e", "src_"))]
+    assert all(cell[name] is None for cell in cells for name in ("theta_e_arcsec", "src_dmag", "src_mag_r", "src_reff_arcsec"))
+    for axes in ("", "resolution_bin", "psf_fwhm_r_bin", "snr_matched_r_bin"):
+        keys = ("n_task", "n_recovered", "completeness", "bin_lower", "region_split", "criterion", "subset")
+        counted = [[[cell[name] for name in keys] for cell in given if cell["axes"] == axes] for given in (cells, product)]
+        assert counted[0] == counted[1] != []
+    assert sum(cell["n_task"] for cell in cells if cell["axes"] == ",".join(surface_axes(None))) == 60 * 2 * 2 * 2
+    assert region_cells(*tables(rows), summary_config(population_grids=("grid_small",))).num_rows == 0
+
+
+def test_a_population_beside_a_product_grid_leaves_its_cells_as_they_are():
+    rows = [{"task_id": f"p{number}", "grid": "drawn", "theta_e_arcsec": 0.5 + 0.01 * number} for number in range(20)]
+    product = [{"task_id": f"g{number}"} for number in range(12)]
+    together = [cell for cell in cells_of(rows + product, population_grids=("drawn",)) if cell["grid"] == "grid_small"]
+    assert [{**cell, "cell": 0} for cell in together] == [{**cell, "cell": 0} for cell in cells_of(product)]
 
 
 def test_selection_sets_are_summarised_beside_and_never_summed():

@@ -43,6 +43,17 @@ def test_sound_summary_passes_every_check(sound):
     assert len(check_summary(*sound, CONFIG)) == 14
 
 
+def test_sound_summary_of_a_population_passes_and_a_marginal_that_lost_a_bin_does_not():
+    config = summary_config(population_grids=("grid_small",))
+    tasks, results = random_campaign(70, seed=9)
+    cells = summarise(tasks, results, config)
+    assert [finding.check for finding in check_summary(cells, tasks, results, config) if not finding.is_ok] == []
+    kept = np.ones(cells.num_rows, dtype=bool)
+    kept[row_of(cells, axes="resolution_bin", subset="all")] = False
+    broken = {finding.check for finding in check_summary(cells.filter(kept), tasks, results, config) if not finding.is_ok}
+    assert "marginals_are_sums_of_cells" in broken
+
+
 def test_pooled_count_that_is_not_the_manifests_is_caught(sound):
     cells, tasks, results = sound
     row = row_of(cells, axes="", subset="all", region_split=None)

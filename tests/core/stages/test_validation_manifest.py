@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from halo_core.stages.grids import Grid
+from halo_core.stages.grids import ProductGrid
 from halo_core.stages.manifest import ManifestBuild, build_manifest
 from halo_core.stages.manifest_config import ManifestConfig
-from halo_core.stages.validation_manifest import CHECKS, ManifestEvidence, check_manifest
+from halo_core.stages.manifest_hosts import in_one_table
+from halo_core.stages.validation_manifest import DESIGN_LAWS, ROW_LAWS, ManifestEvidence, check_manifest
 from tests.fixtures.parents import make_parents, small_config
 
-GRIDS = {"tiny": Grid("tiny", "src_dmag", ((0.5, 1.0), (1.0,), (0.1,), (0.0, 0.3), (0.0,)))}
+GRIDS = {"tiny": ProductGrid("tiny", "src_dmag", ((0.5, 1.0), (1.0,), (0.1,), (0.0, 0.3), (0.0,)))}
 
 
 def tiny_config(**changes: object) -> ManifestConfig:
@@ -37,12 +38,14 @@ def small() -> ManifestBuild:
 
 def evidence(**changes: object) -> ManifestEvidence:
     made = small()
-    given = ManifestEvidence(parents(), made.plan, GRIDS, set(parents()["brickname"].to_pylist()), made.seeds, has_given_splits=False)
+    given = ManifestEvidence(
+        in_one_table(parents()), made.plan, GRIDS, set(parents()["brickname"].to_pylist()), made.seeds, has_given_splits=False
+    )
     return replace(given, **changes)  # type: ignore[arg-type]
 
 
 def failed(tasks: pa.Table, config: ManifestConfig | None = None, **changes: object) -> set[str]:
-    findings = check_manifest(tasks, config or tiny_config(), evidence(**changes))
+    findings = check_manifest([tasks], config or tiny_config(), evidence(**changes))
     return {finding.check for finding in findings if not finding.is_ok}
 
 
@@ -70,9 +73,9 @@ def a_control(row: dict[str, Any]) -> bool:
 
 
 def test_a_good_manifest_passes_every_law() -> None:
-    findings = check_manifest(small().tasks, tiny_config(), evidence())
+    findings = check_manifest([small().tasks], tiny_config(), evidence())
     assert [finding.check for finding in findings if not finding.is_ok] == []
-    assert len(findings) == len(CHECKS) + 4
+    assert len(findings) == len(ROW_LAWS) + len(DESIGN_LAWS) + 4
     assert "effective sample size" in next(finding.observed for finding in findings if finding.check == "hosts")
 
 
@@ -81,7 +84,7 @@ def test_validation_fails_closed_on_no_rows_a_missing_column_a_null_and_a_wrong_
     assert failed(tasks.slice(0, 0)) == {"rows"}
     assert failed(tasks.drop_columns(["task_seed"])) == {"columns"}
     assert failed(tasks, plan=()) == {"rows"}
-    assert failed(tasks, parents=parents().slice(0, 0)) == {"rows"}
+    assert failed(tasks, parents=in_one_table(parents().slice(0, 0))) == {"rows"}
     index = tasks.schema.get_field_index("src_gr")
     assert failed(tasks.set_column(index, "src_gr", pa.array(np.full(tasks.num_rows, np.nan)))) == {"nulls"}
     assert failed(tasks.set_column(index, "src_gr", tasks["src_gr"].cast(pa.float32()))) == {"columns"}
@@ -202,12 +205,12 @@ def test_frozen_variables_that_are_not_uniform_are_caught() -> None:
 def test_hosts_in_a_guard_band_are_caught() -> None:
     is_guard = np.isin(np.asarray(parents()["host_id"]), [small().tasks["host_id"][0].as_py()])
     guarded = make_parents({"train": 80, "val": 60, "test": 50}, seed=1, is_guard=is_guard)
-    assert failed(small().tasks, parents=guarded) == {"hosts_are_parents"}
+    assert failed(small().tasks, parents=in_one_table(guarded)) == {"hosts_are_parents"}
 
 
 def test_neighbours_of_another_split_stop_own_splits_and_only_warn_for_given_ones() -> None:
     target = next(row for row in small().tasks.to_pylist() if row["region_split"] == "val")
     near = changed(lambda row: first_injection(row), ra=target["ra"], dec=target["dec"] + 30.0 / 3600.0)
     assert "splits_apart" in failed(near)
-    findings = check_manifest(near, tiny_config(), evidence(has_given_splits=True))
+    findings = check_manifest([near], tiny_config(), evidence(has_given_splits=True))
     assert [finding.severity for finding in findings if finding.check == "splits_apart"] == ["warning"]

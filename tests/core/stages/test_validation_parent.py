@@ -9,6 +9,8 @@ import pytest
 
 from halo_core.flags import Flag
 from halo_core.stages.parent import select_parents
+from halo_core.stages.parent_cells import cell_of, in_order, split_by_cell
+from halo_core.stages.parent_cuts import UserCut
 from halo_core.stages.parent_external import external_parents
 from halo_core.stages.validation_parent import check_parent
 from tests.fixtures.parents import make_bricks, make_objects, parent_config
@@ -16,7 +18,9 @@ from tests.fixtures.parents import make_bricks, make_objects, parent_config
 
 @cache
 def good() -> tuple[pa.Table, pa.Table]:
-    objects = make_objects(500, seed=11)
+    sky = make_objects(60_000, seed=11)
+    near = np.flatnonzero((sky["ra"] > 20.0) & (sky["ra"] < 40.0) & (np.abs(sky["dec"]) < 8.0))[:500]
+    objects = {name: values[near] for name, values in sky.items()}
     bricks = make_bricks(objects["brickid"])
     return select_parents(objects, bricks, parent_config())[0], bricks
 
@@ -68,6 +72,40 @@ def test_one_wrong_parent_is_caught(values: dict[str, Any], check: str) -> None:
     assert check in failed(changed(**values))
 
 
+def test_a_galaxy_that_stands_in_two_sky_cells_is_caught() -> None:
+    parents, _ = good()
+    first = parents.slice(0, 1).to_pylist()[0]
+    far = next(row for row in parents.to_pylist() if cell_of(np.array([row["ra"]]), np.array([row["dec"]])) != _cell(first))
+    twin = first | {"ra": far["ra"], "dec": far["dec"]}
+    assert "hosts_unique" in failed(pa.concat_tables([parents, pa.Table.from_pylist([twin], schema=parents.schema)]))
+
+
+def test_parts_that_mix_cells_or_are_out_of_order_are_caught() -> None:
+    parents, bricks = good()
+    parts = [in_order(part) for _, part in split_by_cell(parents)]
+    large = max(range(len(parts)), key=lambda number: parts[number].num_rows)
+    wrong = [pa.concat_tables(parts[:2]), parts[large].take(pa.array([1, 0, *range(2, parts[large].num_rows)]))]
+    for changed_part, number in zip(wrong, (0, large), strict=True):
+        given = [*parts[:number], changed_part, *parts[number + 1 :]]
+        if number == 0:
+            given = [changed_part, *parts[2:]]
+        findings = check_parent(lambda given=given: given, parent_config(), bricks=bricks, has_given_splits=False)
+        assert {finding.check for finding in findings if not finding.is_ok} == {"cells"}
+    assert check_parent(lambda: parts, parent_config(), bricks=bricks, has_given_splits=False) == check_parent(
+        parents, parent_config(), bricks=bricks, has_given_splits=False
+    )
+
+
+def test_parents_that_fail_a_cut_of_the_campaign_are_caught() -> None:
+    cut = UserCut("faint", "zmag > 18.5 and maskbits == 0")
+    assert failed(good()[0], cuts=(cut,)) == set()
+    assert failed(changed(zmag=18.4, zmag_mw=lambda mag: mag - 1.0), cuts=(cut,)) >= {"cut_faint"}
+
+
+def _cell(row: dict[str, Any]) -> int:
+    return int(cell_of(np.array([row["ra"]]), np.array([row["dec"]]))[0])
+
+
 def test_another_split_seed_than_the_recorded_one_is_caught() -> None:
     assert "regions" in failed(good()[0], split_seed=14)
 
@@ -89,5 +127,5 @@ def test_neighbours_of_another_split_stop_own_splits_and_only_warn_for_given_one
 
 def test_an_outside_table_is_not_held_to_the_selection() -> None:
     columns = {"objid": np.arange(3), "ra": np.array([10.0, 20.0, 30.0]), "dec": np.zeros(3), "rmag": np.full(3, 23.0)}
-    parents, _ = external_parents(columns, parent_config(variant="external"), bricks=None, conditions=None)
+    parents, _ = external_parents(columns, parent_config(variant="external"), bricks=None)
     assert failed(parents, variant="external") == set()

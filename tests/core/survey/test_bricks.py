@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
 
 from halo_core.errors import SurveyDataError
 from halo_core.survey.bricks import N_BRICKS, Bricks, brick_at, brick_by_id, brick_by_name, brick_wcs, piece_start
-from halo_core.survey.projection import sky_to_pixel
+from halo_core.survey.projection import pixel_to_sky, sky_to_pixel
 
 # Rows of survey-bricks.fits.gz: name, id, row, col, q, RA and Dec of the centre.
 ROWS = [
@@ -51,6 +54,62 @@ def test_grid_holds_every_brick_of_the_sky_once(whole_sky: Bricks) -> None:
     assert (bricks.row[0], bricks.row[-1]) == (0, 720)
     with pytest.raises(SurveyDataError, match="662175"):
         brick_by_id(N_BRICKS + 1)
+
+
+def test_ids_count_the_bricks_row_by_row_and_every_centre_and_name_has_its_own(whole_sky: Bricks) -> None:
+    ids = np.arange(1, N_BRICKS + 1)
+    place = whole_sky.row * 2_000 + whole_sky.col
+    assert (np.diff(place) > 0).all()
+    assert whole_sky.col[np.flatnonzero(np.diff(whole_sky.row)) + 1].tolist() == [0] * 720
+    assert np.array_equal(whole_sky.q, 2 * (whole_sky.row % 2) + whole_sky.col % 2)
+    assert np.array_equal(brick_at(whole_sky.ra, whole_sky.dec).brickid, ids)
+    assert np.array_equal(brick_by_name(whole_sky.brickname).brickid, ids)
+
+
+def test_rows_have_the_columns_of_the_grid_and_leave_no_gap(whole_sky: Bricks) -> None:
+    # 2 ceil(1440 cos(|dec| - 0.125) / 2) columns, by the decimals of dr10's recipe; one brick at either pole.
+    dec = -90.0 + 0.25 * np.arange(721)
+    n_col = 2 * np.ceil(1440.0 * np.cos(np.deg2rad(np.abs(dec) - 0.125)) / 2.0)
+    n_col[[0, -1]] = 1
+    assert np.array_equal(np.bincount(whole_sky.row), n_col)
+    same_row = np.diff(whole_sky.row) == 0
+    assert np.array_equal(whole_sky.ra2[:-1][same_row], whole_sky.ra1[1:][same_row])
+    assert whole_sky.ra1[whole_sky.col == 0].tolist() == [0.0] * 721
+    assert whole_sky.ra2[np.append(~same_row, True)].tolist() == [360.0] * 721
+
+
+def scattered(n: int, *, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return positions over the whole sky in equal area, and as many near the poles, near RA 0 and on exact edges of bricks."""
+    rng = np.random.default_rng(seed)
+    ra, dec = rng.uniform(0.0, 360.0, n), np.rad2deg(np.arcsin(rng.uniform(-1.0, 1.0, n)))
+    polar = rng.choice([-1.0, 1.0], n) * (90.0 - rng.uniform(0.0, 0.6, n) ** 2)
+    wrapped = rng.choice([0.0, 360.0, -1e-13, 359.9999999999999, 1e-13], n)
+    edges = brick_by_id(rng.integers(2, N_BRICKS, n))
+    on_edge = rng.random(n) < 0.5
+    ra_all = [ra, ra, wrapped, np.where(on_edge, edges.ra1, edges.ra), np.where(on_edge, edges.ra2, edges.ra)]
+    dec_all = [dec, polar, dec, np.where(on_edge, edges.dec, edges.dec1), np.where(on_edge, edges.dec1, edges.dec2)]
+    return np.concatenate(ra_all), np.concatenate(dec_all)
+
+
+def test_every_point_of_the_sky_lies_inside_its_brick_and_no_other() -> None:
+    ra, dec = scattered(100_000, seed=4)
+    bricks = brick_at(ra, dec)
+    assert bricks.contains(ra, dec).all()
+    for neighbour in (bricks.brickid - 1, bricks.brickid + 1):
+        exists = (neighbour >= 1) & (neighbour <= N_BRICKS)
+        assert not brick_by_id(neighbour[exists]).contains(ra[exists], dec[exists]).any()
+
+
+def test_the_last_number_below_an_edge_belongs_to_the_brick_before(whole_sky: Bricks) -> None:
+    inner = np.flatnonzero(whole_sky.col > 0)
+    below = brick_at(np.nextafter(whole_sky.ra1[inner], 0.0), whole_sky.dec[inner])
+    assert np.array_equal(below.brickid, whole_sky.brickid[inner] - 1)
+    assert np.array_equal(brick_at(whole_sky.ra1, whole_sky.dec).brickid, whole_sky.brickid)
+
+
+def test_the_poles_belong_to_the_bricks_around_them() -> None:
+    bricks = brick_at([0.0, 123.4, 359.9], [90.0, 90.0, -90.0])
+    assert bricks.contains([0.0, 123.4, 359.9], [90.0, 90.0, -90.0]).all()
 
 
 def test_every_name_and_every_lower_corner_leads_back_to_its_brick() -> None:
@@ -118,6 +177,42 @@ def test_projection_is_the_gnomonic_formula_to_a_millionth_of_a_pixel() -> None:
     x, y = sky_to_pixel(brick_wcs(ra0, dec0), ra, dec)
     assert np.allclose(x, 1799.5 - xi * pixels_per_rad, atol=1e-6, rtol=0.0)
     assert np.allclose(y, 1799.5 + eta * pixels_per_rad, atol=1e-6, rtol=0.0)
+
+
+def test_cards_of_the_projection_are_those_of_the_survey_header() -> None:
+    wcs = brick_wcs(0.125, -0.25).wcs
+    assert (wcs.crpix.tolist(), wcs.crval.tolist(), wcs.equinox) == ([1800.5, 1800.5], [0.125, -0.25], 2000.0)
+    np.testing.assert_allclose(wcs.cd, [[-7.27777777777778e-05, 0.0], [0.0, 7.27777777777778e-05]], rtol=1e-14)
+
+
+def header_wcs(ra: float, dec: float) -> WCS:
+    """Return astropy's reading of a header with the survey's cards."""
+    cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": dec, "CRPIX1": 1800.5, "CRPIX2": 1800.5}
+    cards |= {"CD1_1": -7.27777777777778e-05, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 7.27777777777778e-05}
+    return WCS(fits.Header(cards))
+
+
+def test_sky_and_pixels_agree_with_astropy_both_ways_at_all_declinations() -> None:
+    rng = np.random.default_rng(7)
+    bricks = brick_by_id(np.concatenate([[1, N_BRICKS], rng.integers(1, N_BRICKS + 1, 300)]))
+    for ra0, dec0 in zip(bricks.ra.tolist(), bricks.dec.tolist(), strict=True):
+        x, y = rng.uniform(-0.5, 3599.5, (2, 40))
+        ra, dec = header_wcs(ra0, dec0).all_pix2world(x, y, 0)
+        wcs = brick_wcs(ra0, dec0)
+        np.testing.assert_allclose(sky_to_pixel(wcs, ra, dec), (x, y), atol=1e-6, rtol=0.0)
+        back = pixel_to_sky(wcs, x, y)
+        np.testing.assert_allclose(header_wcs(ra0, dec0).all_world2pix(*back, 0), (x, y), atol=1e-6, rtol=0.0)
+    assert pixel_to_sky(brick_wcs(0.125, -0.25), 0.0, 0.0) == pytest.approx((0.255965935903178, -0.380962387829748), abs=1e-10)
+
+
+def test_every_primary_object_below_80_deg_is_70_pixels_inside_the_image_of_its_brick(whole_sky: Bricks) -> None:
+    # The bricks of a row are congruent, so one of each row stands for all.
+    for brick in np.flatnonzero((whole_sky.col == 0) & (np.abs(whole_sky.dec) <= 80.0)).tolist():
+        wcs = brick_wcs(float(whole_sky.ra[brick]), float(whole_sky.dec[brick]))
+        ra = np.linspace(whole_sky.ra1[brick], whole_sky.ra2[brick], 9)
+        dec = np.linspace(whole_sky.dec1[brick], whole_sky.dec2[brick], 3)
+        x, y = sky_to_pixel(wcs, *np.meshgrid(ra, dec))
+        assert min(x.min(), y.min(), 3599.0 - x.max(), 3599.0 - y.max()) >= 70.0, whole_sky.dec[brick]
 
 
 @pytest.mark.parametrize("size", [3600, 500, 501, 203])

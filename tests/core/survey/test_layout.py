@@ -3,7 +3,7 @@
 import pytest
 
 from halo_core.errors import SurveyDataError
-from halo_core.survey.layout import plane_key, planes_for, split_plane, sweep_key
+from halo_core.survey.layout import checksums_key, plane_key, planes_for, read_checksums, split_plane, sweep_key
 
 
 def test_keys_are_those_of_the_survey() -> None:
@@ -48,3 +48,26 @@ def test_no_sweep_holds_a_position_off_the_sphere() -> None:
     for ra, dec in ((360.0, 0.0), (-1.0, 0.0), (0.0, 90.0), (float("nan"), 0.0)):
         with pytest.raises(ValueError, match="no sweep"):
             sweep_key(ra, dec)
+
+
+def test_the_list_of_a_brick_names_files_with_or_without_their_folder() -> None:
+    assert checksums_key("0285m165") == "tractor/028/brick-0285m165.sha256sum"
+    one, two = "a" * 64, "0" * 64
+    content = f"{one} *coadd/028/0285m165/legacysurvey-0285m165-image-g.fits.fz\n{two}  tractor-0285m165.fits\n".encode()
+    assert read_checksums(content, where="x") == {"legacysurvey-0285m165-image-g.fits.fz": one, "tractor-0285m165.fits": two}
+    assert read_checksums(b"", where="x") == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["<html>", "abc  file.fits", f"{'a' * 64}", f"{'a' * 64}  ../..", f"{'a' * 64}  f.fits\n{'b' * 64}  f.fits", f"{'A' * 64}  f.fits"],
+)
+def test_a_list_that_is_none_is_an_error_that_names_the_line(line: str) -> None:
+    with pytest.raises(SurveyDataError, match=r"list: line \d is"):
+        read_checksums(line.encode(), where="list")
+
+
+@pytest.mark.parametrize("name", ["../x", "0285m16", "0285m165/..", ""])
+def test_a_name_that_is_no_brick_s_is_no_path(name: str) -> None:
+    with pytest.raises(SurveyDataError, match="is no brick name"):
+        checksums_key(name)
