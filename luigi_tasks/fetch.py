@@ -22,8 +22,8 @@ from halo_core.survey.coadds import verify_plane
 from halo_core.survey.layout import checksums_key, plane_key, read_checksums
 from luigi_tasks.http_files import HttpFiles
 from luigi_tasks.http_source import AbsentError
+from luigi_tasks.object_protocol import Files
 from luigi_tasks.objects import FolderObjects, ObjectRecord, Objects, sha256_of
-from luigi_tasks.places import SurveyFiles
 from luigi_tasks.plane_locks import leased_object, locked_file
 from luigi_tasks.progress import duration, report
 
@@ -42,7 +42,7 @@ _verifying = threading.Lock()
 class PlaneSource:
     """A survey's files, and where its planes are cached."""
 
-    files: SurveyFiles
+    files: Files
     source_id: str
     objects: Objects
     _checksums: dict[str, dict[str, str]] = field(default_factory=dict, compare=False, repr=False)

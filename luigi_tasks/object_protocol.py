@@ -20,21 +20,18 @@ class ObjectRecord:
     n_bytes: int
 
 
-class Objects(Protocol):
-    """What the pipeline asks of a store; a failure of any method but for want of an object is an ObjectStoreError."""
+class Files(Protocol):
+    """What is asked of files that are only read, such as a survey's, wherever they are."""
 
     @property
     def root(self) -> Path | str:
-        """Where the store is, for people: the folder, or the URI of the prefix."""
+        """Where the files are, for people: the folder, or the URI of the prefix."""
 
     def uri(self, key: str) -> str:
-        """Return where a person finds the object; `open_objects` of a prefix's URI is the store below that prefix."""
+        """Return where a person finds the object."""
 
     def path(self, key: str) -> Path:
         """Return a local file that holds one object that is there, for readers that want a file."""
-
-    def local_folder(self, prefix: str) -> Path:
-        """Return a local folder that holds every object below a prefix under its name."""
 
     def size(self, key: str) -> int | None:
         """Return the size of an object [bytes], None where there is none."""
@@ -43,16 +40,29 @@ class Objects(Protocol):
         """Return whether a prefix is there, without listing it."""
 
     def list_sizes(self, prefix: str) -> dict[str, int]:
-        """Return the size of every object below a prefix by key, from one listing."""
+        """Return the size of every object below a prefix by key, from one listing; an error where the place cannot be listed."""
 
     def list_tags(self, prefix: str) -> dict[str, str]:
-        """Return, for every object below a prefix or of that very key, what changes when the object does."""
+        """Return, for every object that is known below a prefix or of that very key, what changes when the object does."""
 
     def read(self, key: str) -> bytes:
         """Return the bytes of an object; one that is not there is an error."""
 
     def read_range(self, key: str, start: int, stop: int) -> bytes:
         """Return bytes start to stop (not included) of an object."""
+
+    def copy_out(self, key: str, target: Path) -> None:
+        """Write a copy of an object to a local file."""
+
+
+class Objects(Files, Protocol):
+    """What the pipeline asks of a store; a failure of any method but for want of an object is an ObjectStoreError.
+
+    `open_objects` of a prefix's `uri` is the store below that prefix.
+    """
+
+    def local_folder(self, prefix: str) -> Path:
+        """Return a local folder that holds every object below a prefix under its name."""
 
     def put(self, key: str, data: bytes) -> ObjectRecord:
         """Store bytes under a key."""
@@ -71,9 +81,6 @@ class Objects(Protocol):
 
     def copy_in(self, key: str, source: Path) -> ObjectRecord:
         """Store a copy of a local file under a key."""
-
-    def copy_out(self, key: str, target: Path) -> None:
-        """Write a copy of an object to a local file."""
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import luigi
 
@@ -12,6 +12,7 @@ from halo_core.seeds import hash_hex, stage_digest
 from halo_core.survey import layout, mock
 from halo_core.survey.mock import MockSurvey
 from luigi_tasks.http_files import SCHEMES, HttpFiles
+from luigi_tasks.object_protocol import Files
 from luigi_tasks.objects import S3_SCHEME, Objects, open_objects
 
 MOCK = "mock"
@@ -35,41 +36,6 @@ class MockSurveySettings(luigi.Config):
         return MockSurvey(seed=self.seed, n_bricks=self.n_bricks, brick_size_pix=self.brick_size_pix, lrgs_per_brick=self.lrgs_per_brick)
 
 
-class SurveyFiles(Protocol):
-    """What the pipeline asks of a survey's files, wherever they are; `Objects` are such files."""
-
-    @property
-    def root(self) -> Path | str:
-        """Where the survey is, for people."""
-
-    def uri(self, key: str) -> str:
-        """Return where a person finds a file."""
-
-    def path(self, key: str) -> Path:
-        """Return a local file that holds a file that is there."""
-
-    def size(self, key: str) -> int | None:
-        """Return the size of a file [bytes], None where there is none."""
-
-    def holds(self, prefix: str) -> bool:
-        """Return whether a folder is there."""
-
-    def list_sizes(self, prefix: str) -> dict[str, int]:
-        """Return the size of every file below a folder by key; an error where the place cannot be listed."""
-
-    def list_tags(self, prefix: str) -> dict[str, str]:
-        """Return, for every file that is known below a folder or for that very file, what changes when the file does."""
-
-    def read(self, key: str) -> bytes:
-        """Return the bytes of a file; one that is not there is an error."""
-
-    def read_range(self, key: str, start: int, stop: int) -> bytes:
-        """Return bytes start to stop (not included) of a file."""
-
-    def copy_out(self, key: str, target: Path) -> None:
-        """Write a copy of a file to a local one."""
-
-
 @dataclass(frozen=True)
 class SurveyPlace:
     """A survey: the place that holds coadd/, and what it is known by.
@@ -79,7 +45,7 @@ class SurveyPlace:
     """
 
     root: str
-    files: SurveyFiles
+    files: Files
     mock: MockSurvey | None
     identity: dict[str, Any]
     source_id: str
@@ -109,7 +75,7 @@ def survey_place(survey_root: str, release: str, objects: Objects) -> SurveyPlac
     return SurveyPlace(root, files, None, {"uri": root, "release": release}, f"{release}-{hash_hex(root, release, n_bytes=5)}")
 
 
-def open_survey(survey_root: str) -> SurveyFiles:
+def open_survey(survey_root: str) -> Files:
     """Return the files of a survey: in a folder, below s3://bucket/prefix or below https://host/path.
 
     Raises
