@@ -1,5 +1,6 @@
 """Catalogues on entry: names, units, and the traps of both."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,43 @@ def test_all_formats_and_both_cases_read_the_same(tmp_path: Path, name: str) -> 
     assert table["psfdepth_z_mag"].to_pylist() == [23.4, 23.4]
     assert table["nexp_g"].to_pylist() == [3, 4]
     assert table["ra1"].to_pylist()[1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "bands", "case"),
+    [
+        ("survey-bricks-dr10-south.fits.gz", "griz", str.lower),
+        ("survey-bricks-dr9-south.fits.gz", "grz", str.lower),
+        ("survey-bricks-dr9-north.fits.gz", "grz", str.upper),
+    ],
+)
+def test_tables_of_either_release_and_side_give_the_same_columns(tmp_path: Path, name: str, bands: str, case: Callable[[str], str]) -> None:
+    """With what else they hold: counts of galaxies called nexp, histograms as vectors, more bands, truth values."""
+    names = ["1773p595", "0959p805"] if "north" in name else NAMES
+    grid = brick_by_name(names)
+    columns = [fits.Column("brickname", "8A", array=names), fits.Column("nexp", "J", array=[70, 80])]
+    columns += [fits.Column(key, "D", array=getattr(grid, key)) for key in ("ra", "dec", "ra1", "ra2", "dec1", "dec2")]
+    columns += [fits.Column("ebv", "E", array=[0.02, 0.03]), fits.Column("survey_primary", "L", array=[True, False])]
+    for band in bands:
+        columns += [fits.Column(f"nexp_{band}", "I", array=[3, 4]), fits.Column(f"nexphist_{band}", "11J", array=np.ones((2, 11)))]
+        columns += [fits.Column(f"{stem}_{band}", "E", array=[value] * 2) for stem, value in (("psfsize", 1.25), ("psfdepth", 24.5))]
+    for column in columns:
+        column.name = case(column.name)
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / name)
+    table = read_bricks(tmp_path / name)
+    assert table.schema.equals(BRICKS)
+    assert table["brickname"].to_pylist() == names
+    assert table["nexp_r"].to_pylist() == [3, 4]
+    assert table["psfdepth_z_mag"].to_pylist() == [24.5, 24.5]
+
+
+def test_the_table_of_the_whole_sky_which_has_no_conditions_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
+    grid = brick_by_name(NAMES)
+    columns = [fits.Column("BRICKNAME", "8A", array=NAMES), fits.Column("BRICKID", "J", array=grid.brickid)]
+    columns += [fits.Column(key.upper(), "D", array=getattr(grid, key)) for key in ("ra", "dec", "ra1", "ra2", "dec1", "dec2")]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "survey-bricks.fits.gz")
+    with pytest.raises(SurveyDataError, match="columns missing: ebv, psfsize_g"):
+        read_bricks(tmp_path / "survey-bricks.fits.gz")
 
 
 def test_a_band_without_data_is_null_and_absent_counts_are_too(tmp_path: Path) -> None:
