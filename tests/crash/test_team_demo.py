@@ -22,7 +22,8 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def test_a_demo_that_is_stopped_in_the_middle_leaves_no_process(team_folder: Path) -> None:
-    words = [sys.executable, "-m", "tests.crash.team_demo", str(team_folder)]
+    """Also where these tests run in the background of a shell, whose children ignore Ctrl-C."""
+    words = ["env", "--default-signal=INT", sys.executable, "-m", "tests.crash.team_demo", str(team_folder)]
     demo = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: (team_folder / "worker2.log").exists(), "the workers")
