@@ -10,6 +10,7 @@ import shutil
 import time
 import uuid
 from pathlib import Path
+from stat import S_ISREG
 
 from halo_core.errors import ConfigurationError, ObjectStoreError
 from luigi_tasks.object_protocol import ObjectRecord, Objects, check_key, check_prefix, sha256_of
@@ -60,8 +61,8 @@ class FolderObjects:
 
     def list_tags(self, prefix: str) -> dict[str, str]:
         """Return size and modification time of every object below a prefix, or of that key."""
-        is_object = self.local_folder(prefix).is_file()
-        stats = {prefix: self.path(prefix).stat()} if is_object else self._walk(prefix)
+        alone = self._stat(self.local_folder(prefix))
+        stats = {prefix: alone} if alone is not None and S_ISREG(alone.st_mode) else self._walk(prefix)
         return {key: f"{stat.st_size}-{stat.st_mtime_ns}" for key, stat in stats.items()}
 
     def read(self, key: str) -> bytes:
@@ -184,10 +185,20 @@ class FolderObjects:
         try:
             for folder, _, names in os.walk(self.local_folder(prefix), onerror=self._walk_error, followlinks=True):
                 for file in (Path(folder) / name for name in names if not name.startswith(".")):
-                    found[file.relative_to(self.root).as_posix()] = file.stat()
+                    stat = self._stat(file)
+                    if stat is not None:
+                        found[file.relative_to(self.root).as_posix()] = stat
         except OSError as error:
             raise self._error("list", prefix, error) from error
         return found
+
+    @staticmethod
+    def _stat(file: Path) -> os.stat_result | None:
+        """Return what the disk knows of a file, None where there is none: another process may have removed it since it was listed."""
+        try:
+            return file.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def _walk_error(self, error: OSError) -> None:
         """Let a folder that is not there be empty, and raise on any other failure to list."""

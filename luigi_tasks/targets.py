@@ -76,14 +76,12 @@ class CommitTarget(luigi.Target):
 
     def committed(self, sizes: Mapping[str, int] | None = None) -> dict[str, Any] | None:
         """Return the mark where every object it names is there with its size, else None; by a listing the caller may have made."""
-        listed = self.objects.list_sizes(self.listed) if sizes is None else sizes
-        if self.mark_key not in listed:
+        if sizes is None:
+            sizes = self.objects.list_sizes(self.listed)
+        if self.mark_key not in sizes:
             return None
         mark = self._read_mark()
-        if not _is_whole(mark, listed) and sizes is None:
-            # The listing of a folder may miss a file that another worker puts in its own place meanwhile: ask for each.
-            listed = {key: size for key in mark["objects"] if (size := self.objects.size(key)) is not None}
-        return mark if _is_whole(mark, listed) else None
+        return mark if _is_whole(mark, sizes) else None
 
     def commit(self, content: Mapping[str, Any], objects: Mapping[str, ObjectRecord]) -> dict[str, Any]:
         """Write the mark: content, and sha256 and size of every object. Return it, or the whole mark of the same objects that was first."""

@@ -50,8 +50,8 @@ def record_stage(
             f"stage {digest} is recorded as {found.stage} of science version {found.science_version}, "
             f"now asked as {word} of {science_version}: one digest names one stage"
         )
-    if found.status != "done":
-        _update(connection, digest, values)
+    # The database looks at the status at the moment of the change: another worker may have finished the stage since it was read.
+    connection.execute(sa.update(Stage).where(Stage.stage_digest == digest, Stage.status != "done").values(**values))
 
 
 def finish_stage(connection: sa.Connection, digest: str, counts: Mapping[str, int]) -> None:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sqlite3
+import time
 from contextlib import closing
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from halo_core.errors import StoreError
-from halo_core.store import campaigns, sessions
+from halo_core.store import campaigns, sessions, stages
 from halo_core.store.models import Campaign
 
 FORK = multiprocessing.get_context("fork")
@@ -149,6 +150,28 @@ def test_writers_of_several_processes_all_get_their_turn(migrated_url):
 def _create_table(url: str, worker: int) -> None:
     with sessions.begin(url) as connection:
         connection.execute(sa.text(f"CREATE TABLE t{worker} (x BIGINT)"))
+
+
+def _record_stage(url: str, begun) -> None:
+    with sessions.begin(url) as connection:
+        begun.set()
+        stages.record_stage(connection, "a1b2", "injection", 1, {}, "0.1.0")
+
+
+def test_a_stage_that_is_finished_while_another_worker_registers_it_stays_done(migrated_url):
+    with sessions.begin(migrated_url) as connection:
+        stages.record_stage(connection, "a1b2", "injection", 1, {}, "0.1.0")
+    begun = FORK.Event()
+    other = FORK.Process(target=_record_stage, args=(migrated_url, begun))
+    with sessions.begin(migrated_url) as connection:
+        stages.finish_stage(connection, "a1b2", {})
+        other.start()
+        begun.wait(2.0)
+        time.sleep(1.0)
+    other.join(timeout=300)
+    assert other.exitcode == 0
+    with sessions.read(migrated_url) as connection:
+        assert stages.stage_is_done(connection, "a1b2")
 
 
 def test_processes_that_open_a_new_database_at_once_all_succeed(state_url):

@@ -22,6 +22,7 @@ from luigi_tasks.object_protocol import sha256_of
 from luigi_tasks.objects import Objects, open_objects
 from luigi_tasks.plane_locks import leased_object
 from tests.fixtures.http_archive import Archive, Fault, archive_of
+from tests.fixtures.services import wait_until
 
 PLANE = "image-r"
 
@@ -194,7 +195,11 @@ def test_a_lease_whose_owner_is_gone_is_taken_over_and_one_that_is_renewed_is_no
             time.sleep(seconds)
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(hold, (1.0, 1.0)))
+        first = pool.submit(hold, 1.0)
+        wait_until(lambda: bool(taken), "the lease of the one who is gone", pause_s=0.01)
+        second = pool.submit(hold, 0.0)
+        first.result()
+        second.result()
     assert taken[0] >= 0.3
     assert taken[1] >= taken[0] + 1.0
     assert objects.list_sizes("") == {}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -84,6 +85,23 @@ def test_a_listing_of_more_objects_than_a_server_tells_at_once_is_whole(objects:
     with ThreadPoolExecutor(8) as writers:
         list(writers.map(lambda key: objects.put(key, b"x"), keys))
     assert objects.list_sizes("many") == dict.fromkeys(keys, 1)
+
+
+def test_a_listing_while_another_removes_objects_is_no_error(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    is_over = threading.Event()
+
+    def put_and_delete() -> None:
+        while not is_over.is_set():
+            objects.put("a/b", b"one")
+            objects.delete("a/b")
+
+    with ThreadPoolExecutor(1) as other:
+        written = other.submit(put_and_delete)
+        found = [(objects.list_tags("a/b"), objects.list_sizes("")) for _ in range(3000)]
+        is_over.set()
+        written.result()
+    assert {len(listed) for both in found for listed in both} == {0, 1}
 
 
 def test_the_tag_of_an_object_changes_when_the_object_does(objects: Objects) -> None:

@@ -1,6 +1,10 @@
 """Laws of the central scheduler: workers share a campaign, failures are tried again, and its page and history tell what was done."""
 
 import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -29,6 +33,20 @@ def history(url: str) -> dict[str, set[str]]:
         for name, event in connection.execute(sa.text(query)):
             found.setdefault(name, set()).add(event)
     return found
+
+
+def freeze(worker: subprocess.Popen[bytes], place: Place) -> None:
+    """Stop a worker at a moment at which it keeps nobody from writing the state: one frozen within a transaction would."""
+    for _ in range(100):
+        worker.send_signal(signal.SIGSTOP)
+        with closing(sqlite3.connect(place.folder / "halo_data/state.sqlite", timeout=1.0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                worker.send_signal(signal.SIGCONT)
+                time.sleep(0.05)
+    raise AssertionError("the worker is within a transaction whenever it is looked at")
 
 
 def test_the_chain_succeeds_against_a_running_scheduler_that_tells_and_keeps_what_was_done(scheduler: Scheduler) -> None:
