@@ -24,6 +24,7 @@ from halo_core.stages.files import read_matching
 from halo_core.survey.coadds import crop_start
 
 HOSTS_FILE = "hosts.parquet"
+CUTOUTS_FILE = "cutouts.parquet"
 ARCS_FILE = "arcs.parquet"
 RESULTS_FILE = "results.parquet"
 
@@ -62,7 +63,7 @@ class Stamp:
     truth: Mapping[str, Any]
 
 
-def read_stamps(block_folder: Path, tasks: pa.Table) -> Iterator[Stamp]:
+def read_stamps(block_folder: Path, tasks: pa.Table, *, hosts: Path | None = None) -> Iterator[Stamp]:
     """Yield the stamp of each task, in the order of the tasks.
 
     Parameters
@@ -71,18 +72,27 @@ def read_stamps(block_folder: Path, tasks: pa.Table) -> Iterator[Stamp]:
         Folder that holds a block's hosts and arcs.
     tasks : Table
         Manifest rows of that block.
+    hosts : Path or None
+        The block's cut-outs, of a campaign that caches in sections; None where the hosts stand beside the arcs.
 
     Raises
     ------
     SurveyDataError
-        The host or arc of a task is not stored: the task was not evaluated; its result says why.
+        The host or arc of a task is not stored: the task was not evaluated; its result says why. Or the folder holds no hosts and no
+        cut-outs were given.
     """
     rows = tasks.to_pylist()
-    hosts = _by_key(read_matching(block_folder / HOSTS_FILE, "host_id", (row["host_id"] for row in rows)), "host_id")
+    hosts_file = block_folder / HOSTS_FILE if hosts is None else hosts
+    if not hosts_file.exists():
+        raise SurveyDataError(
+            f"{hosts_file} is not there; a campaign that caches in sections keeps hosts as cache/<digest>/block=<number>/{CUTOUTS_FILE}, "
+            'which "hosts" of the block\'s _commit.json names: give that file'
+        )
+    by_host = _by_key(read_matching(hosts_file, "host_id", (row["host_id"] for row in rows)), "host_id")
     injections = [row["physical_id"] for row in rows if not row["is_control"]]
     arcs = _by_key(read_matching(block_folder / ARCS_FILE, "physical_id", injections), "physical_id") if injections else {}
     for row in rows:
-        yield _stamp(row, hosts, arcs)
+        yield _stamp(row, by_host, arcs)
 
 
 def _by_key(table: pa.Table, key: str) -> dict[str, tuple[pa.Table, int]]:

@@ -61,6 +61,7 @@ class BlockStage(StageTask):
             injection_digest=self.digest_of("injection"),
             source_id=self.survey.source_id,
             injection=self.injection_config(),
+            cache_mode=self.cache_mode,
         )
 
     def build(self) -> Built:

@@ -11,17 +11,18 @@ import luigi
 import pyarrow as pa
 
 from halo_core.errors import AccountingError, LeaseLostError, ObjectStoreError
-from halo_core.stages.cache import planes_needed, planes_table
+from halo_core.stages.cache import CacheMode, on_one_grid, planes_needed, planes_table
 from halo_core.stages.files import read_table
 from halo_core.stages.injection import InjectionConfig
+from halo_core.stamps import CUTOUTS_FILE
 from halo_core.store import blocks as block_rows
 from halo_core.store.sessions import read
-from halo_core.survey.verification import planes_off_grid
 from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.leases import Lease, leased
-from luigi_tasks.objects import Objects, open_objects
+from luigi_tasks.objects import ObjectRecord, Objects, open_objects, sha256_of
 from luigi_tasks.places import open_survey
 from luigi_tasks.progress import describe, link
+from luigi_tasks.sections import cut_block
 from luigi_tasks.stage import put_table
 from luigi_tasks.targets import PLANES_FILE, TASKS_FILE, BlockTarget, block_prefix, stage_prefix
 
@@ -39,10 +40,15 @@ class BlockPlan:
     injection_digest: str
     source_id: str
     injection: InjectionConfig
+    cache_mode: CacheMode = "whole"
 
     def put(self, objects: Objects, word: str, digest: str) -> None:
         """Store the plan; the same digest gives the same plan."""
         objects.put(f"{stage_prefix(word, digest)}/{PLAN}", json.dumps(asdict(self), indent=1, sort_keys=True).encode())
+
+    def cutouts_key(self, block: int) -> str:
+        """Return the key of a block's cut-outs."""
+        return f"{block_prefix('cache', self.cache_digest, block)}/{CUTOUTS_FILE}"
 
     @classmethod
     def read(cls, objects: Objects, word: str, digest: str) -> "BlockPlan":
@@ -123,30 +129,26 @@ def fetch_block(task: BlockTask, plan: BlockPlan, *, reads_pixels: bool) -> tupl
     objects, block = task.objects, task.block
     target = BlockTarget(objects, "cache", plan.cache_digest, block, task.state_url)
     key = f"{target.prefix}/{PLANES_FILE}"
-    tasks = block_tasks(objects, plan, block)
     source = PlaneSource(open_survey(task.survey_root), plan.source_id, objects)
-    is_fetched = target.committed() is not None
-    if not is_fetched:
+    mark = target.committed()
+    if mark is None:
+        tasks = block_tasks(objects, plan, block)
         wanted = planes_needed(tasks["brickname"].to_pylist(), plan.injection.bands)
-        planes = planes_table(_on_one_grid(source.fetch_all(wanted, block=block, task=task), objects))
-        record = put_table(objects, key, planes)
-        target.commit(_cache_mark(plan, block, planes), {key: record})
+        made: dict[str, ObjectRecord] = {}
+        if plan.cache_mode == "sections":
+            cutouts = plan.cutouts_key(block)
+            rows, made[cutouts] = cut_block(source, wanted, tasks, plan.injection, key=cutouts, task=task, block=block)
+        else:
+            rows = on_one_grid(source.fetch_all(wanted, block=block, task=task), lambda row: objects.path(row["key"]))
+        planes = planes_table(rows)
+        target.commit(_cache_mark(plan, block, planes), made | {key: put_table(objects, key, planes)})
     planes = read_table(objects.path(key))
-    if is_fetched and reads_pixels:
-        _restore(source, planes, block)
+    if mark is not None and reads_pixels:
+        if plan.cache_mode == "sections":
+            _require_cutouts(objects, plan.cutouts_key(block), mark)
+        else:
+            _restore(source, planes, block)
     return planes, owned_planes(objects, plan, planes, block)
-
-
-def _on_one_grid(rows: list[dict[str, Any]], objects: Objects) -> list[dict[str, Any]]:
-    """Return the asset rows with the planes that are off their brick's pixel grid as lost: no stamp may be cut across two grids."""
-    off: dict[tuple[str, str], str] = {}
-    for brickname in dict.fromkeys(row["brickname"] for row in rows):
-        paths = {row["plane"]: objects.path(row["key"]) for row in rows if row["brickname"] == brickname and row["status"] == "ok"}
-        off |= {(brickname, plane): reason for plane, reason in planes_off_grid(paths).items()}
-    lost = {"status": "unverified", "key": None, "sha256": None, "n_bytes": None}
-    return [
-        row | lost | {"reason": off[row["brickname"], row["plane"]]} if (row["brickname"], row["plane"]) in off else row for row in rows
-    ]
 
 
 def _cache_mark(plan: BlockPlan, block: int, planes: pa.Table) -> dict[str, Any]:
@@ -166,6 +168,13 @@ def _restore(source: PlaneSource, planes: pa.Table, block: int) -> None:
                 f"plane {row['plane']} of {row['brickname']}: sha256 {again['sha256']} ({again['reason'] or again['status']}), but "
                 f"{row['sha256']} was verified before; the survey at {row['source_uri']} has changed: give it another [survey] release"
             )
+
+
+def _require_cutouts(objects: Objects, key: str, mark: Mapping[str, Any]) -> None:
+    """Raise where cut-outs are not what was stored."""
+    found, expected = sha256_of(objects.path(key)), mark["objects"][key]["sha256"]
+    if found != expected:
+        raise ObjectStoreError(f"{objects.uri(key)}: sha256 {found}, but {expected} was stored; find out what changed it, then remove it")
 
 
 def owned_planes(objects: Objects, plan: BlockPlan, planes: pa.Table, block: int) -> pa.Table:

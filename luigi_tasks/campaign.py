@@ -55,6 +55,14 @@ class CampaignTask(luigi.Task):
     region_selections = configured(
         luigi.Parameter, "survey", "region_selections", "Table of selection sets over the regions of bricks_table.", default=""
     )
+    cache_mode = configured(
+        luigi.ChoiceParameter,
+        "cache",
+        "mode",
+        "What stays of a plane: whole, its file, or sections, the cut-outs of this campaign's hosts.",
+        choices=["whole", "sections"],
+        default="whole",
+    )
     objects_root = configured(luigi.Parameter, "objects", "root", "Folder or s3://bucket/prefix of the objects.", significant=False)
     state_url = configured(
         luigi.Parameter,

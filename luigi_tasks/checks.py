@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,12 +22,14 @@ from halo_core.stages.validation_injection import SampledStamp, check_injection,
 from halo_core.stages.validation_manifest import ManifestEvidence, check_manifest
 from halo_core.stages.validation_parent import check_parent
 from halo_core.stages.validation_summary import check_summary
-from halo_core.stamps import RESULTS_FILE, Stamp, read_stamps
+from halo_core.stamps import RESULTS_FILE, Stamp
 from halo_core.store import cache as plane_rows
 from halo_core.store import injection as injection_rows
 from halo_core.store.sessions import read
 from halo_core.survey import layout
-from halo_core.survey.coadds import open_plane
+from halo_core.survey.coadds import CoaddPlane, open_plane
+from luigi_tasks.fetch import PlaneSource
+from luigi_tasks.hosts import stored_stamps
 from luigi_tasks.parent import iterate_parents
 from luigi_tasks.plan import parents_of, selected_regions
 from luigi_tasks.stage import IdentifiedTask
@@ -142,27 +145,36 @@ def _sample(task: IdentifiedTask, tasks: pa.Table, results: pa.Table) -> list[Sa
     ids = pa.array(sample_of(tasks, results), type=pa.string())
     rows = tasks.filter(pc.is_in(tasks["task_id"], value_set=ids))
     found = {row["task_id"]: row for row in results.filter(pc.is_in(results["task_id"], value_set=ids)).to_pylist()}
+    source = PlaneSource(task.survey.files, task.survey.source_id, task.objects)
     sampled = []
     for block in sorted(set(rows["block"].to_pylist())):
-        folder = task.objects.local_folder(block_prefix("injection", task.digest_of("injection"), block))
-        for stamp in read_stamps(folder, rows.filter(pc.equal(rows["block"], block))):
-            sampled.append(_beside_survey(task, stamp, found[stamp.truth["task_id"]]))
+        for stamp in stored_stamps(task.objects, task.digest_of("injection"), block, rows.filter(pc.equal(rows["block"], block))):
+            sampled.append(_beside_survey(task, source, stamp, found[stamp.truth["task_id"]]))
     return sampled
 
 
-def _beside_survey(task: IdentifiedTask, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
+def _beside_survey(task: IdentifiedTask, source: PlaneSource, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
     """Return a stamp with its place by the full WCS, the survey's pixels read anew and its arc at twice the effort."""
     pixels: list[NDArray[np.float32]] = []
     x_pix = y_pix = float("nan")
     for band in stamp.bands:
-        key = f"cache/{task.survey.source_id}/{layout.plane_key(stamp.truth['brickname'], f'image-{band}')}"
-        if task.objects.size(key) is None:
-            raise ObjectStoreError(
-                f"cached plane {task.objects.uri(key)} is gone: the stored hosts cannot be held against it; run CacheCoadds"
-            )
-        with open_plane(task.objects.path(key), f"image-{band}") as plane:
+        with _plane_anew(source, stamp, f"image-{band}") as plane:
             x_pix, y_pix = (float(v) for v in plane.wcs.all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0))
             y0, x0, size = result["stamp_y0_pix"], result["stamp_x0_pix"], stamp.truth["stamp_size"]
             pixels.append(plane.read()[y0 : y0 + size, x0 : x0 + size].astype(np.float32))
     converged = render_at_double_effort(stamp, result, task.injection_config())
     return SampledStamp(stamp, result, x_pix, y_pix, np.stack(pixels), converged)
+
+
+@contextmanager
+def _plane_anew(source: PlaneSource, stamp: Stamp, name: str) -> Iterator[CoaddPlane]:
+    """Give the plane that a stamp's host was cut from; one that is not kept is fetched again and dropped."""
+    row, path = source.fetch_copy(stamp.truth["brickname"], name, block=stamp.truth["block"])
+    if path is None:
+        raise ObjectStoreError(f"{row['source_uri']}: {row['reason']}, but a host was cut from it: stored hosts cannot be held against it")
+    try:
+        with open_plane(path, name) as plane:
+            yield plane
+    finally:
+        if row["key"] is None:
+            path.unlink(missing_ok=True)

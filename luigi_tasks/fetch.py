@@ -7,7 +7,7 @@ is an error: what was verified before has changed. Whoever fetches a plane holds
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from halo_core.survey.layout import checksums_key, plane_key, read_checksums
 from luigi_tasks.http_files import HttpFiles
 from luigi_tasks.http_source import AbsentError
 from luigi_tasks.object_protocol import Files
-from luigi_tasks.objects import FolderObjects, ObjectRecord, Objects, sha256_of
+from luigi_tasks.objects import FolderObjects, Objects, sha256_of
 from luigi_tasks.plane_locks import leased_object, locked_file
 from luigi_tasks.progress import duration, report
 
@@ -33,6 +33,8 @@ MAX_ATTEMPTS = 2
 
 ABSENT = "the survey has no such file"
 """Reason of a plane that is missing."""
+
+_Store = Callable[[str, Path], tuple[dict[str, Any], Path | None]]
 
 _SECONDS_BETWEEN_LINES = 2.0
 _verifying = threading.Lock()
@@ -48,19 +50,22 @@ class PlaneSource:
     _checksums: dict[str, dict[str, str]] = field(default_factory=dict, compare=False, repr=False)
     _checksums_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
+    @property
+    def n_connections(self) -> int:
+        """How many files are read at the same time: one where the survey is no server."""
+        return self.files.settings.connections if isinstance(self.files, HttpFiles) else 1
+
     def fetch_all(self, wanted: Iterable[tuple[str, str]], *, block: int, task: luigi.Task | None = None) -> list[dict[str, Any]]:
         """Return the asset rows of (brickname, plane) pairs in their order; from a server several at a time, with progress."""
         pairs = list(wanted)
-        progress = _Progress(block, len(pairs), task)
+        progress = FetchProgress(block, len(pairs), task)
 
         def fetch(pair: tuple[str, str]) -> dict[str, Any]:
             row = self.fetch(*pair, block=block)
             progress.count(row)
             return row
 
-        if not isinstance(self.files, HttpFiles):
-            return [fetch(pair) for pair in pairs]
-        with ThreadPoolExecutor(self.files.settings.connections, thread_name_prefix="fetch") as pool:
+        with ThreadPoolExecutor(self.n_connections, thread_name_prefix="fetch") as pool:
             try:
                 return list(pool.map(fetch, pairs))
             except BaseException:
@@ -68,13 +73,26 @@ class PlaneSource:
                 raise
 
     def fetch(self, brickname: str, plane: str, *, block: int) -> dict[str, Any]:
-        """Return the asset row of a plane, fetched and verified unless it is cached already.
+        """Return the asset row of a plane, fetched, verified and kept unless it is cached already.
 
         Raises
         ------
         ObjectStoreError
             A cached plane is no longer what was verified, the survey cannot be read, or the cache cannot be written.
         """
+        return self._fetch(brickname, plane, block, self._put)[0]
+
+    def fetch_copy(self, brickname: str, plane: str, *, block: int) -> tuple[dict[str, Any], Path | None]:
+        """Return the asset row of a plane and a local file of it, None where it is lost; errors are those of `fetch`.
+
+        What is not cached is not kept: its row has no key, and the file is the caller's to remove. Its mark stays, so that a plane that is
+        fetched again has the same bytes.
+        """
+        row, copy = self._fetch(brickname, plane, block, self._set_aside)
+        return row, copy if row["key"] is None else self.objects.path(row["key"])
+
+    def _fetch(self, brickname: str, plane: str, block: int, store: _Store) -> tuple[dict[str, Any], Path | None]:
+        """Return the asset row of a plane, stored in this way where it was not cached, and the copy that is set aside where one is."""
         source = plane_key(brickname, plane)
         row: dict[str, Any] = {
             "brickname": brickname,
@@ -91,14 +109,18 @@ class PlaneSource:
         key = f"cache/{self.source_id}/{source}"
         stored = self._stored(key)
         if stored is not None:
-            return row | stored
+            return row | stored, None
         with self._locked(key):
             stored = self._stored(key)
             if stored is not None:
-                return row | stored
+                return row | stored, None
             if self._is_known_absent(source):
-                return row | {"reason": ABSENT}
-            return row | self._copy(source, key, brickname, plane)
+                return row | {"reason": ABSENT}, None
+            outcome, temporary = self._copy(source, key, brickname, plane)
+            if temporary is None:
+                return row | outcome, None
+            stored, copy = store(key, temporary)
+            return row | outcome | stored, copy
 
     def _stored(self, key: str) -> dict[str, Any] | None:
         """Return what is known of a plane that is cached, None where it is not."""
@@ -113,23 +135,22 @@ class PlaneSource:
             )
         return {"key": key, "status": "ok", "sha256": found, "n_bytes": size}
 
-    def _copy(self, source: str, key: str, brickname: str, plane: str) -> dict[str, Any]:
-        """Return the outcome of fetching a plane: stored, absent, or unverified after every attempt."""
+    def _copy(self, source: str, key: str, brickname: str, plane: str) -> tuple[dict[str, Any], Path | None]:
+        """Return the outcome of fetching a plane and its verified copy; None where it is absent, or unverified after every attempt."""
         reason = ""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 temporary = self._download(source, key)
                 if temporary is None:
                     self._remember_absent(source)
-                    return {"reason": ABSENT, "attempts": attempt}
+                    return {"reason": ABSENT, "attempts": attempt}, None
                 self._verify(temporary, source, brickname, plane)
             except SurveyDataError as error:
                 reason = str(error)
                 logger.warning("cache: %s %s, attempt %d of %d: %s", brickname, plane, attempt, MAX_ATTEMPTS, reason)
                 continue
-            record = self._put(key, temporary)
-            return {"key": key, "status": "ok", "sha256": record.sha256, "n_bytes": record.n_bytes, "attempts": attempt}
-        return {"status": "unverified", "reason": reason, "attempts": MAX_ATTEMPTS}
+            return {"attempts": attempt}, temporary
+        return {"status": "unverified", "reason": reason, "attempts": MAX_ATTEMPTS}, None
 
     def _download(self, source: str, key: str) -> Path | None:
         """Return a local copy of a survey file, None where the survey has none; from a server taken up where an earlier one broke off."""
@@ -222,8 +243,25 @@ class PlaneSource:
         mark = _mark(key)
         return None if self.objects.size(mark) is None else self.objects.read(mark).decode().strip()
 
-    def _put(self, key: str, temporary: Path) -> ObjectRecord:
-        """Store a verified plane, then its mark; a plane that was here before must be the same."""
+    def _put(self, key: str, temporary: Path) -> tuple[dict[str, Any], None]:
+        """Store a verified plane, then its mark; return what is known of it."""
+        self._require_same(key, temporary)
+        record = self.objects.put_file(key, temporary)
+        _discard(temporary)
+        self.objects.put(_mark(key), f"{record.sha256}\n".encode())
+        return {"key": key, "status": "ok", "sha256": record.sha256, "n_bytes": record.n_bytes}, None
+
+    def _set_aside(self, key: str, temporary: Path) -> tuple[dict[str, Any], Path]:
+        """Store the mark of a verified plane alone; return what is known of it, and its copy under a name that nobody else takes up."""
+        found = {"key": None, "status": "ok", "sha256": self._require_same(key, temporary), "n_bytes": temporary.stat().st_size}
+        copy = self.objects.temporary(key)
+        temporary.replace(copy)
+        _discard(temporary)
+        self.objects.put(_mark(key), f"{found['sha256']}\n".encode())
+        return found, copy
+
+    def _require_same(self, key: str, temporary: Path) -> str:
+        """Return the sha256 of a plane, which must be what it was where it was here before."""
         expected, found = self._verified(key), sha256_of(temporary)
         if expected not in (None, found):
             _discard(temporary)
@@ -231,10 +269,7 @@ class PlaneSource:
                 f"plane {key}: sha256 {found}, but {expected} was verified before; the survey at {self.files.root} has changed: "
                 "give it another [survey] release"
             )
-        record = self.objects.put_file(key, temporary)
-        _discard(temporary)
-        self.objects.put(_mark(key), f"{record.sha256}\n".encode())
-        return record
+        return found
 
 
 def _mark(key: str) -> str:
@@ -253,7 +288,7 @@ def _discard(temporary: Path) -> None:
     _note(temporary).unlink(missing_ok=True)
 
 
-class _Progress:
+class FetchProgress:
     """Counts the planes of a block: how many are here or lost, and how fast they came."""
 
     def __init__(self, block: int, total: int, task: luigi.Task | None) -> None:

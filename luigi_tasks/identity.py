@@ -58,7 +58,8 @@ def stage_identities(task: CampaignTask) -> dict[str, StageIdentity]:
     add("parent", parent.SCIENCE_VERSION, selection, ("survey",), _external_tables(task))
     grids = {name: grid.to_parameters() for name, grid in task.grids().items()}
     add("manifest", manifest.SCIENCE_VERSION, {**task.manifest_config().to_parameters(), "grid_values": grids}, ("parent",), {})
-    add("cache", cache.SCIENCE_VERSION, {"bands": list(task.bands)}, ("survey", "manifest"), {})
+    cut = {"mode": "sections", "store_size_pix": max(task.stamp_sizes)} if task.cache_mode == "sections" else {}
+    add("cache", cache.SCIENCE_VERSION, {"bands": list(task.bands), **cut}, ("survey", "manifest"), {})
     add("injection", injection.SCIENCE_VERSION, asdict(task.injection_config()), ("manifest", "cache"), {})
     add("summary", summary.SCIENCE_VERSION, asdict(task.summary_config()), ("injection",), {})
     return found

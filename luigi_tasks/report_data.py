@@ -15,9 +15,10 @@ from halo_core.stages.manifest_hosts import StratumShare
 from halo_core.stages.parent_config import CutStep
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_regions import region_scatter
-from halo_core.stamps import RESULTS_FILE, read_stamps
+from halo_core.stamps import RESULTS_FILE
 from halo_core.store import blocks, campaigns, injection, stages, validation
 from luigi_tasks.campaign import SELECTION
+from luigi_tasks.hosts import stored_stamps
 from luigi_tasks.identity import VALIDATED
 from luigi_tasks.objects import Objects
 from luigi_tasks.targets import (
@@ -185,8 +186,7 @@ def _of_different_hosts(items: Sequence[tuple[int, dict[str, Any], dict[str, Any
 
 def _picture(run: Run, block: int, row: dict[str, Any], result: dict[str, Any]) -> Stamps:
     """Return one injection of the gallery."""
-    folder = run.objects.local_folder(block_prefix("injection", run.digests["injection"], block))
-    stamp = next(read_stamps(folder, pa.Table.from_pylist([row])))
+    stamp = next(stored_stamps(run.objects, run.digests["injection"], block, pa.Table.from_pylist([row])))
     details = (
         f"source {row['src_dmag']:g} mag below the host, R_e {row['src_reff_arcsec']:g}″, magnification {result['magnification']:.1f}, "
         f"matched S/N(r) {result['snr_matched_r']:.1f}, seeing {result['psf_fwhm_used_r_arcsec']:.2f}″, "

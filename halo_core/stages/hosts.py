@@ -4,7 +4,7 @@ A stamp of side N around file position (x, y) starts at floor(x + 0.5) - N//2; t
 Pixels outside the file are image 0, invvar 0 and OUTSIDE_MASK_BIT.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,11 @@ def plane_flags(planes: BrickPlanes, bands: Sequence[str]) -> Flag:
         kind, _, band = name.partition("-")
         flags |= for_band(f"{kind.upper()}_MISSING", band) if band else Flag.MASKBITS_MISSING
     return flags
+
+
+def distinct_targets(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return one manifest row of each host, in the order in which the hosts come first."""
+    return list({row["host_id"]: row for row in rows}.values())
 
 
 def cut_hosts(targets: Sequence[Mapping[str, Any]], planes: BrickPlanes, *, bands: Sequence[str], size_pix: int) -> list[Host]:

@@ -29,7 +29,7 @@ from halo_core.lensing import (
     shot_noise,
 )
 from halo_core.records import RESULTS, arcs_schema, conform
-from halo_core.stages.hosts import BrickPlanes, Host, cut_hosts, plane_flags
+from halo_core.stages.hosts import BrickPlanes, Host, cut_hosts, distinct_targets, plane_flags
 from halo_core.stages.injection_tables import ArcColumns, hosts_table
 from halo_core.stages.metrics import GoodPixels, arc_metrics, good_pixels_of, judge_view, mask_metrics
 from halo_core.survey.coadds import crop_start
@@ -101,7 +101,12 @@ class BrickInjection:
 
 
 def inject_brick(
-    tasks: pa.Table, planes: BrickPlanes, config: InjectionConfig, *, write_arcs: Callable[[pa.Table], None] | None = None
+    tasks: pa.Table,
+    planes: BrickPlanes,
+    config: InjectionConfig,
+    *,
+    hosts: Sequence[Host] | None = None,
+    write_arcs: Callable[[pa.Table], None] | None = None,
 ) -> BrickInjection:
     """Return hosts, arcs and results of the tasks of one brick.
 
@@ -113,17 +118,20 @@ def inject_brick(
         The brick's verified planes, and what was lost.
     config : InjectionConfig
         Largest size, bands, PSF and renderer.
+    hosts : sequence of Host or None
+        The brick's hosts where they were cut before; None cuts them from the planes.
     write_arcs : callable or None
         Takes each `PART_ARCS` arcs as they are painted, which are then not kept; None keeps them all.
 
     Returns
     -------
     BrickInjection
-        Exactly one result per task, evaluated or with a loss bit. No arc where they were written.
+        Exactly one result per task, evaluated or with a loss bit. No arc where they were written, no host where they were given.
     """
     rows: list[Row] = tasks.select(_TASK_COLUMNS).to_pylist()
-    targets = list({row["host_id"]: row for row in rows}.values())
-    cut = cut_hosts(targets, planes, bands=config.bands, size_pix=config.store_size_pix) if planes.paths else []
+    targets = distinct_targets(rows) if hosts is None and planes.paths else []
+    made = cut_hosts(targets, planes, bands=config.bands, size_pix=config.store_size_pix) if targets else []
+    cut = made if hosts is None else hosts
     brick = _Brick({host.host_id: host for host in cut}, planes, config)
     results = [brick.judge(row) for row in rows]
     kept: list[pa.Table] = []
@@ -131,9 +139,9 @@ def inject_brick(
     injections = _evaluated_injections(rows, results)
     for first in range(0, len(injections), PART_ARCS):
         keep(brick.paint(injections[first : first + PART_ARCS], rows, results))
-    psfs = [_psf_columns(host, config.bands, psf_model=config.psf_model) for host in cut]
+    psfs = [_psf_columns(host, config.bands, psf_model=config.psf_model) for host in made]
     return BrickInjection(
-        hosts=hosts_table(cut, targets if cut else [], psfs, psf_model=config.psf_model, size_pix=config.store_size_pix),
+        hosts=hosts_table(made, targets, psfs, psf_model=config.psf_model, size_pix=config.store_size_pix),
         arcs=pa.concat_tables(kept) if kept else arcs_schema(config.store_size_pix).empty_table(),
         results=conform(
             {name: [r.get(name) for r in results] for name in RESULTS.names}, RESULTS, where=f"results of brick {planes.brickname}"

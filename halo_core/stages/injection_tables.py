@@ -24,18 +24,24 @@ def hosts_table(
 
     ``targets`` are the manifest rows that the hosts were cut for, ``psfs`` what is recorded of the PSFs of each.
     """
-    schema = hosts_schema(size_pix)
-    columns: dict[str, Any] = {name: [target[name] for target in targets] for name in _OF_TARGET}
-    columns |= {name: [getattr(host, name) for host in hosts] for name in _OF_HOST}
+    columns = host_columns(hosts, targets, size_pix=size_pix)
     columns["maskbits_source"] = [host.bits.source if host.bits is not None else None for host in hosts]
     columns["psf_model"] = [psf_model] * len(hosts)
     for band in BANDS:
         for name in (f"psf_fwhm_used_{band}_arcsec", f"psf_fwhm_model_{band}_arcsec", f"psf_source_{band}"):
             columns[name] = [found.get(name) for found in psfs]
+    return conform(columns, hosts_schema(size_pix), where="hosts")
+
+
+def host_columns(hosts: Sequence[Host], targets: Sequence[Mapping[str, Any]], *, size_pix: int) -> dict[str, Any]:
+    """Return what is stored of a host wherever it is stored: whose it is, where its stamp lies, and its pixels."""
+    columns: dict[str, Any] = {name: [target[name] for target in targets] for name in _OF_TARGET}
+    columns |= {name: [getattr(host, name) for host in hosts] for name in _OF_HOST}
+    for band in BANDS:
         columns[f"image_{band}"] = _stamps([host.image.get(band) for host in hosts], size_pix, np.float32)
         columns[f"invvar_{band}"] = _stamps([host.invvar.get(band) for host in hosts], size_pix, np.float32)
     columns["maskbits"] = _stamps([host.maskbits for host in hosts], size_pix, np.int32)
-    return conform(columns, schema, where="hosts")
+    return columns
 
 
 class ArcColumns:

@@ -9,10 +9,11 @@ from halo_core.constants import BANDS
 from halo_core.errors import ConfigurationError, SurveyDataError
 from halo_core.report.gallery import stamp_figure
 from halo_core.stages.files import read_table
-from halo_core.stamps import Stamp, read_stamps, write_fits, write_npz
+from halo_core.stamps import Stamp, write_fits, write_npz
 from halo_core.store import injection as injection_rows
 from halo_core.store.sessions import read
 from luigi_tasks.cli.options import objects_root_option, state_url_option
+from luigi_tasks.hosts import stored_stamps
 from luigi_tasks.objects import Objects, open_objects
 from luigi_tasks.targets import TASKS_FILE, block_prefix
 
@@ -48,9 +49,8 @@ def show(task_id: str, out: Path, state_url: str, objects_root: str) -> None:
 
 def _stamp(found: sa.RowMapping, objects: Objects) -> Stamp:
     """Return the stamp of a task that the state knows."""
-    folder = block_prefix("injection", found["injection_digest"], found["block"])
     tasks = read_table(objects.path(f"{block_prefix('manifest', found['manifest_digest'], found['block'])}/{TASKS_FILE}"))
     row = tasks.filter([task == found["task_id"] for task in tasks["task_id"].to_pylist()])
     if row.num_rows != 1:
         raise SurveyDataError(f"task {found['task_id']} is in the state and not in the manifest's objects below {objects.root}")
-    return next(read_stamps(objects.local_folder(folder), row))
+    return next(stored_stamps(objects, found["injection_digest"], found["block"], row))
