@@ -142,6 +142,11 @@ def test_a_range_is_that_piece(objects: Objects) -> None:
     assert objects.read_range("a/b", 9_000_000, 9_000_100) == LARGE[9_000_000:9_000_100]
 
 
+def test_a_range_beyond_the_end_gives_what_there_is(objects: Objects) -> None:
+    objects.put("a/b", b"0123456789")
+    assert [objects.read_range("a/b", *places) for places in ((8, 20), (10, 20), (30, 40), (5, 5))] == [b"89", b"", b"", b""]
+
+
 def test_what_is_being_written_is_not_visible(objects: Objects) -> None:
     temporary = objects.temporary("a/b")
     temporary.write_bytes(b"half")
