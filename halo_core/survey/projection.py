@@ -1,4 +1,4 @@
-"""The TAN projection of coadd files: from a header, and between sky and pixels (0-based, centres at integers)."""
+"""The TAN projection of coadd files: from a header, and from the sky to pixels (0-based, centres at integers)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -47,12 +47,3 @@ def sky_to_pixel(wcs: WCS, ra_deg: ArrayLike, dec_deg: ArrayLike) -> tuple[Any, 
     if ra.ndim == 0:
         return float(x[0]), float(y[0])
     return x.reshape(ra.shape), y.reshape(ra.shape)
-
-
-def pixel_to_sky(wcs: WCS, x_pix: ArrayLike, y_pix: ArrayLike) -> tuple[Any, Any]:
-    """Return sky positions (RA in [0, 360), Dec) [deg] of 0-based pixel positions: floats for scalars, arrays of float64 otherwise."""
-    x, y = np.broadcast_arrays(np.asarray(x_pix, np.float64), np.asarray(y_pix, np.float64))
-    ra, dec = wcs.wcs_pix2world(x.ravel(), y.ravel(), 0)
-    if x.ndim == 0:
-        return float(ra[0]), float(dec[0])
-    return ra.reshape(x.shape), dec.reshape(x.shape)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from halo_core.errors import SurveyDataError
 from halo_core.survey.bricks import N_BRICKS, Bricks, brick_at, brick_by_id, brick_by_name, brick_wcs, piece_start
-from halo_core.survey.projection import pixel_to_sky, sky_to_pixel
+from halo_core.survey.projection import sky_to_pixel
+from tests.fixtures.survey import pixel_to_sky
 
 # Rows of survey-bricks.fits.gz: name, id, row, col, q, RA and Dec of the centre.
 ROWS = [

@@ -17,9 +17,10 @@ from halo_core.constants import PIXEL_SCALE_ARCSEC
 from halo_core.stages.parent import region_columns
 from halo_core.survey.bricks import N_BRICKS, brick_at, brick_by_id, brick_wcs
 from halo_core.survey.coadds import stamp_corner
-from halo_core.survey.projection import pixel_to_sky, sky_to_pixel
+from halo_core.survey.projection import sky_to_pixel
 from halo_core.survey.regions import GUARD_MARGIN_ARCSEC, SplitRule, guard_arcsec, near_other_split, region_of, split_of
 from tests.fixtures.parents import parent_config
+from tests.fixtures.survey import pixel_to_sky
 
 Floats = NDArray[np.float64]
 
