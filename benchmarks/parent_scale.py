@@ -3,7 +3,7 @@
 The mock survey of `mock_catalogue.py` is made where it is not there yet; then the stage's own tasks read its sweeps in chunks, group by
 group, merge what passed cell by cell, and check it, in a process of its own.
 
-    python benchmarks/parent_scale.py [--folder /tmp/parent_scale] [--parents 1000000] [--bricks 180000] [--state-parents] [--keep]
+    python benchmarks/parent_scale.py [--folder FOLDER] [--parents 1000000] [--bricks 180000] [--state-parents] [--keep]
 """
 
 import argparse
@@ -11,6 +11,7 @@ import configparser
 import multiprocessing
 import resource
 import shutil
+import tempfile
 from pathlib import Path
 from time import perf_counter
 
@@ -64,7 +65,7 @@ def measure(folder: Path, survey: Path, n_rows: int, *, state_parents: bool) -> 
 def main() -> None:
     """Make the survey where it is not there, and measure in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/parent_scale"))
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "parent_scale")
     parser.add_argument("--parents", type=int, default=1_000_000)
     parser.add_argument("--bricks", type=int, default=180_000)
     parser.add_argument("--state-parents", action="store_true")

@@ -16,9 +16,6 @@ from luigi_tasks.campaign import SELECTION, CampaignTask
 from luigi_tasks.fingerprints import TableMemory, local_table, tables_of
 from luigi_tasks.objects import Objects
 
-WORDS = ("survey", "parent", "manifest", "cache", "injection", "summary")
-"""The stages that have a digest of their own, in the order of the flow."""
-
 VALIDATED = ("parent", "manifest", "injection", "summary", "campaign")
 """What is validated, in the order of the flow; cache and injection share their blocks and their checks."""
 

@@ -1,7 +1,8 @@
 """Local copies of objects that readers want as files: one folder per root, shared by the workers of a machine, kept below a size.
 
 A copy is named by its key and the object's ETag, so a changed object never meets an old copy. Copies may be removed at any time when no
-worker runs. Above the size, those that nobody asked for in the last hour are removed, the longest unused first.
+worker runs. Above the size, those that nobody asked for in the last hour are removed, the longest unused first; and what was left half
+written, a day after its last byte.
 """
 
 import errno
@@ -16,6 +17,7 @@ from pathlib import Path
 from halo_core.errors import ObjectStoreError
 
 _IN_USE_S = 3600.0
+_WRITTEN_S = 86400.0
 _PRUNE_SHARE = 0.05
 _n_new_bytes: dict[Path, int] = {}
 
@@ -26,13 +28,13 @@ class LocalCache:
     def __init__(self, folder: str | Path, root: str, *, max_bytes: int) -> None:
         self.folder = Path(folder).absolute() / hashlib.sha256(root.encode()).hexdigest()[:16]
         self.max_bytes = max_bytes
+        self._temporary = self.folder / "temporary"
 
     def temporary(self, key: str) -> Path:
         """Return a new name for a file that is being written, its folder made."""
-        folder = self.folder / "temporary"
         with self._errors(key):
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder / f".{key.rpartition('/')[2]}.{uuid.uuid4().hex}.part"
+            self._temporary.mkdir(parents=True, exist_ok=True)
+        return self._temporary / f".{key.rpartition('/')[2]}.{uuid.uuid4().hex}.part"
 
     def write(self, key: str, temporary: Path, data: bytes) -> None:
         """Write bytes to a temporary file."""
@@ -91,13 +93,21 @@ class LocalCache:
 
     def _prune(self) -> None:
         """Remove the longest unused copies until the rest fits."""
-        found = sorted((stat.st_atime, stat.st_size, file) for file, stat in self._files())
-        n_excess, oldest_in_use = sum(size for _, size, _ in found) - self.max_bytes, time.time() - _IN_USE_S
-        for used, size, file in found:
-            if n_excess <= 0 or used > oldest_in_use:
+        found = sorted((self._in_use_until(file, stat), stat.st_size, file) for file, stat in self._files())
+        n_excess, now = sum(size for _, size, _ in found) - self.max_bytes, time.time()
+        for until, size, file in found:
+            if n_excess <= 0 or until > now:
                 break
-            file.unlink(missing_ok=True)
-            n_excess -= size
+            with suppress(FileNotFoundError):
+                if self._in_use_until(file, file.stat()) <= now:
+                    file.unlink()
+                    n_excess -= size
+
+    def _in_use_until(self, file: Path, stat: os.stat_result) -> float:
+        """Return when a file may be removed, by the machine's clock [s]: others ask for copies, and write files, at any time."""
+        if file.parent == self._temporary:
+            return stat.st_mtime + _WRITTEN_S
+        return stat.st_atime + _IN_USE_S
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Yield every file that is still there, with what the disk knows of it."""

@@ -201,8 +201,10 @@ class FolderObjects:
             return None
 
     def _walk_error(self, error: OSError) -> None:
-        """Let a folder that is not there be empty, and raise on any other failure to list."""
-        if error.errno != errno.ENOENT:
+        """Let a folder that is not there, or that is an object by now, be empty, and raise on any other failure to list."""
+        place = Path(error.filename)
+        is_object = error.errno == errno.ENOTDIR and place != self.root and place.parent.is_dir()
+        if error.errno != errno.ENOENT and not is_object:
             raise error
 
     def _error(self, verb: str, key: str, error: OSError) -> ObjectStoreError:

@@ -94,7 +94,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Difference:
-    """What state and objects disagree on; without a repair the campaign must be run again."""
+    """What state and objects disagree on, of a stage, of one block of it or of one sky cell; without a repair it must be run again."""
 
     stage: str
     stage_digest: str
@@ -102,6 +102,13 @@ class Difference:
     block: int | None
     sentence: str
     repair: _Repair | None
+
+    @property
+    def place(self) -> str:
+        """Table and, where it is one, the block or the sky cell of the rows, for people."""
+        if self.block is None:
+            return self.table
+        return f"{self.table}, {'sky cell' if self.table == Parent.__tablename__ else 'block'} {self.block}"
 
 
 @dataclass(frozen=True)

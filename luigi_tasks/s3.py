@@ -34,6 +34,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 _EXISTS = ("412", "PreconditionFailed")
 _COLLIDES = ("409", "ConditionalRequestConflict")
 _NOT_HONOURED = ("501", "NotImplemented")
+_BEYOND = ("416", "InvalidRange")
 _COLLISIONS, _COLLISION_PAUSE_S = 20, 0.1
 _STREAM_ERRORS = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
@@ -111,8 +112,13 @@ class S3Objects:
         return data
 
     def read_range(self, key: str, start: int, stop: int) -> bytes:
-        """Return some bytes of an object."""
-        return self._get(key, Range=f"bytes={start}-{stop - 1}")[1]
+        """Return some bytes of an object, fewer where it ends before."""
+        if stop <= start:
+            return b""
+        try:
+            return self._get(key, _BEYOND, Range=f"bytes={start}-{stop - 1}")[1]
+        except ClientError:
+            return b""
 
     def put(self, key: str, data: bytes) -> ObjectRecord:
         """Store bytes under a key."""
@@ -137,13 +143,16 @@ class S3Objects:
         return True
 
     def is_exclusive(self) -> bool:
-        """Return whether the server honours If-None-Match, seen by putting a probe twice; once per process and root."""
+        """Return whether the server honours If-None-Match, seen by putting a probe twice; once per process and root.
+
+        The first may meet its own object, where its answer was lost and the request was sent again.
+        """
         place = (os.getpid(), *self._place)
         if place not in _exclusive:
             key = f"probe/{uuid.uuid4().hex}"
             first, second = (self._put_if_new(key, b"halo") for _ in range(2))
             self.delete(key)
-            _exclusive[place] = first == "" and second in _EXISTS
+            _exclusive[place] = first in ("", *_EXISTS) and second in _EXISTS
         return _exclusive[place]
 
     def temporary(self, key: str) -> Path:
@@ -169,8 +178,11 @@ class S3Objects:
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
-        with self._errors("delete", key):
-            self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+        try:
+            with self._errors("delete", key, NOT_THERE):
+                self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+        except ClientError:
+            self._require_bucket()
 
     def clock_offset_s(self) -> float:
         """Return the clock of the server, which tells whole seconds, minus that of this machine [s]."""
@@ -230,10 +242,10 @@ class S3Objects:
             self.holds("")
             _known_buckets.add(place)
 
-    def _get(self, key: str, **options: Any) -> tuple[dict[str, Any], bytes]:
+    def _get(self, key: str, expected: tuple[str, ...] = (), **options: Any) -> tuple[dict[str, Any], bytes]:
         """Return a server's answer and the bytes of an object or a range; a stream that breaks off is asked for again."""
         left = self._settings.max_attempts
-        with self._errors("read", key):
+        with self._errors("read", key, expected):
             while True:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key), **options)
                 try:
@@ -263,6 +275,7 @@ class S3Objects:
                 with closing(answer["Body"]) as body:
                     for chunk in body.iter_chunks(_CHUNK_BYTES):
                         file.write(chunk)
+                return
             except _STREAM_ERRORS:
                 left -= 1
                 if left <= 0:

@@ -86,10 +86,9 @@ class S3Settings(luigi.Config):
         Raises
         ------
         ConfigurationError
-            The endpoint holds a user or a password, or is no URL.
+            The endpoint, this or the one that boto3 finds itself, holds a user or a password, or is no URL.
         """
-        if "@" in self.endpoint_url:
-            raise ConfigurationError("[objects] endpoint_url holds a user or password, which would end in logs; take it out")
+        _require_no_user(self.endpoint_url)
         key = (self.endpoint_url, self.region, self.addressing_style, self.timeout_s, self.max_attempts)
         with _lock:
             if key not in _clients:
@@ -102,9 +101,11 @@ class S3Settings(luigi.Config):
                 )
                 places = {"endpoint_url": self.endpoint_url or None, "region_name": self.region or None}
                 try:
-                    _clients[key] = boto3.session.Session().client("s3", config=config, **places)
+                    client = boto3.session.Session().client("s3", config=config, **places)
                 except ValueError as error:
                     raise ConfigurationError(f"[objects] endpoint_url {self.endpoint_url!r}: {error}; give http://host:port") from error
+                _require_no_user(client.meta.endpoint_url)
+                _clients[key] = client
             return _clients[key]
 
     @contextmanager
@@ -126,6 +127,15 @@ class S3Settings(luigi.Config):
     def _error(self, doing: str, why: str, advice: str) -> ObjectStoreError:
         """Return the error of a request."""
         return ObjectStoreError(f"cannot {doing} at {self.endpoint_url or 'the default endpoint'}: {why}; {advice}")
+
+
+def _require_no_user(url: str) -> None:
+    """Raise where the URL of a server names a user."""
+    if "@" in url:
+        raise ConfigurationError(
+            "the S3 server's URL ([objects] endpoint_url, AWS_ENDPOINT_URL or ~/.aws/config) holds a user or password, "
+            "which would end in logs; take it out"
+        )
 
 
 def code_of(error: ClientError) -> str:

@@ -20,13 +20,12 @@ from halo_core.stages.parent_bricks import BrickTable, brick_cuts
 from halo_core.stages.parent_config import EXTERNAL, CutStep, ParentConfig
 from halo_core.stages.parent_flow import Cut, Survivors, apply_cuts
 from halo_core.stages.parent_regions import GivenRegions
-from halo_core.stages.parent_seen import SeenObjects
 from halo_core.stages.parent_variants import DESI_LRG, VARIANTS, desi_lrg_mask, variant_mask, variant_masks
 from halo_core.survey.bricks import brick_at, brick_by_id
 from halo_core.survey.photometry import extinction_mag, nmgy_to_mag
 from halo_core.survey.regions import near_other_split, region_of, split_of
 
-SCIENCE_VERSION: int = 2
+SCIENCE_VERSION: int = 3
 
 CONDITIONS = tuple(f"{stem}_{band}_{unit}" for stem, unit in (("psfsize", "arcsec"), ("psfdepth", "mag")) for band in BANDS)
 """Condition columns of a host."""
@@ -110,26 +109,11 @@ class ParentSelector:
             yield Cut("brick_in_region", "The object's brick lies in a given region.", lambda rows: has_brick(rows["brickid"]))
 
 
-def select_parents(
-    objects: Mapping[str, Values], bricks: pa.Table, config: ParentConfig, *, regions: GivenRegions | None = None
-) -> tuple[pa.Table, list[CutStep]]:
-    """Return the parents among the objects of some sweeps that fit into memory, and what each cut left; see ``ParentSelector``.
-
-    Raises
-    ------
-    SurveyDataError
-        An object appears twice, or as ``ParentSelector``.
-    """
-    selector = ParentSelector(bricks, config, regions=regions)
-    SeenObjects().add(objects, where="sweeps")
-    return selector.select(objects)
-
-
 def is_primary(objects: Mapping[str, Values]) -> Mask:
     """Return which objects lie in the unique area of their own brick and are not marked as duplicates."""
     kept = (brick_at(objects["ra"], objects["dec"]).brickid == objects["brickid"]) & (objects["type"] != "DUP")
     if "brick_primary" in objects:
-        kept &= objects["brick_primary"].astype(bool)
+        kept &= objects["brick_primary"] == 1
     return np.asarray(kept)
 
 

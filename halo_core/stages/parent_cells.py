@@ -150,8 +150,3 @@ def read_parts(paths: Iterable[Path], columns: list[str] | None = None) -> Itera
     """Yield the parents part by part, all columns or some."""
     for path in paths:
         yield pq.ParquetFile(path).read(columns=columns)
-
-
-def empty_parents() -> pa.Table:
-    """Return a catalogue without rows."""
-    return PARENTS.empty_table()

@@ -19,7 +19,7 @@ from halo_core.stages.parent_apart import SplitsApart
 from halo_core.stages.parent_bricks import BrickTable, brick_cuts
 from halo_core.stages.parent_config import EXTERNAL, CutStep, ParentConfig
 from halo_core.stages.parent_flow import Cut, Survivors, apply_cuts
-from halo_core.stages.parent_regions import GivenRegions
+from halo_core.stages.parent_regions import GivenRegions, whole_numbers
 from halo_core.stages.parent_variants import VARIANTS, variant_mask
 from halo_core.survey.bricks import brick_at, brick_by_id, brick_by_name
 from halo_core.survey.coadds import open_plane
@@ -63,12 +63,26 @@ class ExternalSelector:
         self._keys: list[NDArray[np.int64]] = []
 
     def select(self, columns: Given) -> tuple[pa.Table, list[CutStep]]:
-        """Return the parents among some rows of the table, and what each cut left; ``external_parents`` says which columns.
+        """Return the parents among some rows of the table, and what each cut left.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray, shape (n,)
+            Lower-case columns: objid, ra, dec [deg], flux_r [nmgy] or rmag [AB mag, raw]; where known brickname, flux or magnitude in g,
+            z and w1 (fluxes go first), ebv, type, maskbits, release, the ``is_v..`` flags (true or 1, false or 0, NaN where not known),
+            region_id, region_split, and conditions under the names of ``CONDITIONS``.
+
+        Returns
+        -------
+        table : Table
+            Schema ``PARENTS``; host_id is brickname:objid. A flag that is not known is NULL, and does not pass.
+        cut_flow : list of CutStep
+            Rows without position or positive r flux are counted and left out.
 
         Raises
         ------
         SurveyDataError
-            A needed column is missing, or a brick or split is unknown.
+            A needed column is missing, a brick or split is unknown, or a flag holds anything else.
         """
         _check_needed(columns)
         rows = Survivors(_base(columns), self._derived(columns))
@@ -127,15 +141,13 @@ class ExternalSelector:
     def _identity(self, rows: Survivors) -> Columns:
         """Return who and where the hosts are, and what the table says about them beside photometry."""
         names = rows["brickname"].astype(np.str_) if "brickname" in rows else _names(rows["brickid"])
-        objid = rows["objid"]
-        if objid.dtype.kind not in "iu" and not np.array_equal(objid, np.floor(objid)):
-            raise SurveyDataError("external parent table: objid must hold integers")
-        texts = [pa.array(names.astype(object), type=pa.string()), pa.array(objid.astype(np.int64)).cast(pa.string())]
+        objid = whole_numbers(rows, "objid", where="external parent table")
+        texts = [pa.array(names.astype(object), type=pa.string()), pa.array(objid).cast(pa.string())]
         table: Columns = {"host_id": pc.binary_join_element_wise(*texts, ":"), "brickname": texts[0], "brickid": rows["brickid"]}
-        table |= {"objid": objid.astype(np.int64), "ra": rows["ra"].astype(np.float64), "dec": rows["dec"].astype(np.float64)}
+        table |= {"objid": objid, "ra": rows["ra"].astype(np.float64), "dec": rows["dec"].astype(np.float64)}
         table["type"] = pa.array(rows["type"].astype(object), type=pa.string()) if "type" in rows else pa.nulls(rows.n_rows, pa.string())
-        table |= {name: _nullable(rows, name, pa.int64()) for name in ("release", "maskbits")}
-        return table | {name: _nullable(rows, name, pa.bool_()) for name in _SELECTION_FLAGS}
+        table |= {name: _nullable(rows, name) for name in ("release", "maskbits")}
+        return table | {name: _flag_column(rows, name) for name in _SELECTION_FLAGS}
 
     def _conditions(self, rows: Survivors) -> Columns:
         """Return seeing and depth: the table's own, else the brick's, else the maps'."""
@@ -163,42 +175,6 @@ _CUTS = (
     ),
     Cut("r_flux", "The r flux is positive.", lambda rows: np.isfinite(rows["rmag"])),
 )
-
-
-def external_parents(
-    columns: Given, config: ParentConfig, *, bricks: pa.Table | None, maps: Maps | None = None
-) -> tuple[pa.Table, list[CutStep]]:
-    """Return a parent catalogue from an outside table that fits into memory.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray, shape (n,)
-        Lower-case columns: objid, ra, dec [deg], flux_r [nmgy] or rmag [AB mag, raw]; where known brickname, flux or magnitude in g, z and
-        w1 (fluxes go first), ebv, type, maskbits, release, the ``is_v..`` flags, region_id, region_split, and conditions under the names
-        of ``CONDITIONS``.
-    config, bricks, maps
-        As for ``ExternalSelector``.
-
-    Returns
-    -------
-    table : Table
-        Schema ``PARENTS``; host_id is brickname:objid.
-    cut_flow : list of CutStep
-        Rows without position or positive r flux are counted and left out; hosts of given splits that overlap are counted and kept.
-
-    Raises
-    ------
-    SurveyDataError
-        A needed column is missing, a brick or split is unknown, or a host repeats.
-    """
-    selector = ExternalSelector(config, bricks=bricks, maps=maps)
-    table, flow = selector.select(columns)
-    selector.check_unique()
-    if gives_regions(columns):
-        apart = SplitsApart(2.0 * config.guard_arcsec)
-        apart.add(table["ra"].to_numpy(), table["dec"].to_numpy(), np.asarray(table["region_split"].to_pylist(), dtype=np.str_))
-        flow.append(overlap_step(apart))
-    return table, flow
 
 
 def overlap_step(apart: SplitsApart) -> CutStep:
@@ -277,7 +253,7 @@ def _flag_name(columns: Given, variant: str) -> str | None:
 def _passes(variant: str, flag: str | None, rows: Survivors) -> NDArray[np.bool_]:
     """Return which galaxies pass a variant, by the table's own flag where it has one."""
     if flag is not None:
-        return np.asarray(rows[flag].astype(bool))
+        return _truths(rows, flag)[0]
     return variant_mask(VARIANTS[variant], rmag=rows["rmag"], zmag=rows["zmag"], w1mag=rows["w1mag"], kind=rows["type"])
 
 
@@ -286,12 +262,32 @@ def _names(brickid: NDArray[np.int64]) -> NDArray[np.str_]:
     return brick_by_id(brickid).brickname if len(brickid) else np.array([], dtype=np.str_)
 
 
-def _nullable(rows: Survivors, name: str, kind: pa.DataType) -> pa.Array:
-    """Return a column of the table, ``is_v3`` standing for ``is_v3_color_relaxed``, or NULLs."""
+def _nullable(rows: Survivors, name: str) -> pa.Array:
+    """Return a column of whole numbers of the table, or NULLs."""
+    return pa.array(rows[name], type=pa.int64(), from_pandas=True) if name in rows else pa.nulls(rows.n_rows, pa.int64())
+
+
+def _flag_column(rows: Survivors, name: str) -> pa.Array:
+    """Return a flag of the table, ``is_v3`` standing for ``is_v3_color_relaxed``, or NULLs."""
     for key in (name, "_".join(name.split("_")[:2])):
         if key in rows:
-            return pa.array(rows[key].astype(bool) if kind == pa.bool_() else rows[key], type=kind, from_pandas=True)
-    return pa.nulls(rows.n_rows, kind)
+            is_set, is_known = _truths(rows, key)
+            return pa.array(is_set, mask=~is_known)
+    return pa.nulls(rows.n_rows, pa.bool_())
+
+
+def _truths(rows: Survivors, name: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where a flag of the table is set and where it is known; NaN stands for NULL."""
+    values = rows[name]
+    advice = "a flag is true or 1, false or 0, or NULL; correct the table"
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise SurveyDataError(f"external parent table: column {name} is of type {values.dtype}, such as {values[:1].tolist()}; {advice}")
+    is_known = ~np.isnan(values)
+    wrong = np.flatnonzero(is_known & (values != 0) & (values != 1))
+    if wrong.size:
+        first = f"{values[wrong[0]]} at objid {rows['objid'][wrong[0]]}"
+        raise SurveyDataError(f"external parent table: {name} is no flag in {wrong.size} rows, the first {first}; {advice}")
+    return np.asarray(values == 1), is_known
 
 
 def _of_bricks(bricks: BrickTable | None, name: str, brickid: NDArray[np.int64]) -> Floats | None:
@@ -312,7 +308,10 @@ def _regions(given: Given, ra_deg: Floats, dec_deg: Floats, config: ParentConfig
     """Return region, split and guard mark; what the table gives is kept, and then there is no guard band."""
     if not gives_regions(given):
         return region_columns(ra_deg, dec_deg, config)
-    region = given["region_id"].astype(np.int64) if "region_id" in given else region_of(ra_deg, dec_deg, config.healpix_nside)
+    has_region = "region_id" in given
+    region = (
+        whole_numbers(given, "region_id", where="external parent table") if has_region else region_of(ra_deg, dec_deg, config.healpix_nside)
+    )
     hashed = split_of(region, split_seed=config.split_seed, fractions=config.split_fractions)
     split = given["region_split"].astype(np.str_) if "region_split" in given else hashed
     unknown = sorted(set(split.tolist()) - set(SPLITS))

@@ -55,18 +55,20 @@ def given_regions(bricks: Mapping[str, NDArray[Any]], selections: Mapping[str, N
     Raises
     ------
     SurveyDataError
-        A column is missing, a brick repeats, a region has two splits or an unknown one, or a set names a region without bricks.
+        A column is missing, a brick repeats, a region is NULL or no integer, has two splits or an unknown one, or a set names a region
+        without bricks.
     """
     _require(bricks, ("brickname", "region_id", "region_split"), "bricks with regions")
-    brickid, region, split = brick_by_name(bricks["brickname"]).brickid, bricks["region_id"].astype(np.int64), bricks["region_split"]
+    brickid, region = brick_by_name(bricks["brickname"]).brickid, whole_numbers(bricks, "region_id", where="bricks with regions")
+    split = bricks["region_split"]
     n_twice = len(brickid) - len(np.unique(brickid))
     if n_twice:
         raise SurveyDataError(f"bricks with regions: {n_twice} of {len(brickid)} rows repeat a brick; a brick lies in one region")
     membership = None
     if selections is not None:
         _require(selections, MEMBERSHIP, "region selections")
+        chosen = whole_numbers(selections, "region_id", where="region selections")
         membership = pa.table({name: selections[name] for name in MEMBERSHIP})
-        chosen = selections["region_id"].astype(np.int64)
         region, split = np.concatenate([region, chosen]), np.concatenate([split, selections["region_split"]])
         lost = np.setdiff1d(chosen, region[: len(brickid)])
         if lost.size:
@@ -75,6 +77,25 @@ def given_regions(bricks: Mapping[str, NDArray[Any]], selections: Mapping[str, N
     place_of_brick = np.full(N_BRICKS + 1, -1, dtype=np.int64)
     place_of_brick[brickid] = np.searchsorted(regions, region[: len(brickid)])
     return GivenRegions(place_of_brick, regions, splits, membership)
+
+
+def whole_numbers(columns: Mapping[str, NDArray[Any]], name: str, *, where: str) -> Ints:
+    """Return a column of integers, which a file may hold as floats.
+
+    Raises
+    ------
+    SurveyDataError
+        A value is NULL, or no integer.
+    """
+    values = columns[name]
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    wrong = ~(np.isfinite(values) & (values == np.floor(values))) if values.dtype.kind == "f" else np.ones(len(values), dtype=bool)
+    if wrong.any():
+        raise SurveyDataError(
+            f"{where}: {name} must hold integers; {int(wrong.sum())} of {len(values)} rows hold none, the first {values[wrong][0]!r}"
+        )
+    return values.astype(np.int64)
 
 
 def _one_split_each(region: Ints, split: NDArray[np.str_]) -> tuple[Ints, NDArray[np.str_]]:

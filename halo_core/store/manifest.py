@@ -20,17 +20,6 @@ class PlannedRow(NamedTuple):
     n_controls: int
 
 
-class TaskCount(NamedTuple):
-    """How many tasks, controls and distinct physical injections were planned for a tier, split and stamp size."""
-
-    tier: str
-    region_split: str
-    stamp_size: int
-    n_tasks: int
-    n_controls: int
-    n_physical: int
-
-
 def store_plan(connection: sa.Connection, rows: Iterable[PlannedRow], *, stage_digest: str) -> None:
     """Put the plan of a manifest in place of what was there."""
     replace_rows(connection, PlannedCount, pa.Table.from_pylist([row._asdict() for row in rows]), stage_digest=stage_digest)
@@ -44,12 +33,3 @@ def store_tasks(connection: sa.Connection, rows: pa.Table, *, stage_digest: str,
 def tasks(connection: sa.Connection, *, stage_digest: str, block: int | None = None) -> pa.Table:
     """Return the tasks of a manifest or of one block of it, by task id; columns of `records.MANIFEST`."""
     return fetch_rows(connection, InjectionTask, stage_digest=stage_digest, block=block)
-
-
-def tasks_by_tier(connection: sa.Connection, *, stage_digest: str) -> list[TaskCount]:
-    """Return the planned numbers by tier, split and stamp size."""
-    keys = (InjectionTask.tier, InjectionTask.region_split, InjectionTask.stamp_size)
-    n_controls = sa.func.count().filter(InjectionTask.is_control)
-    n_physical = sa.func.count(InjectionTask.physical_id.distinct())
-    query = sa.select(*keys, sa.func.count(), n_controls, n_physical).where(InjectionTask.stage_digest == stage_digest)
-    return [TaskCount(*row) for row in connection.execute(query.group_by(*keys).order_by(*keys))]

@@ -1,7 +1,7 @@
 """Rows of the parent stage: possible hosts, and what the cuts left."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -9,14 +9,6 @@ import sqlalchemy as sa
 from halo_core.records import PARENT_CUTS
 from halo_core.store.bulk import fetch_rows, replace_rows
 from halo_core.store.models import Parent, ParentCut
-
-
-class SplitCount(NamedTuple):
-    """How many parents of a split may be hosts, and how many stand in the guard band."""
-
-    region_split: str
-    n_hosts: int
-    n_guard: int
 
 
 def store_parents(connection: sa.Connection, rows: pa.Table, *, stage_digest: str, sky_cell: int | None = None) -> int:
@@ -42,15 +34,3 @@ def cut_rows(cut_flow: Sequence[Mapping[str, Any]]) -> pa.Table:
 def parents(connection: sa.Connection, *, stage_digest: str) -> pa.Table:
     """Return the parents of a digest, by host id; columns of `records.PARENTS`."""
     return fetch_rows(connection, Parent, stage_digest=stage_digest).drop_columns("sky_cell")
-
-
-def cuts(connection: sa.Connection, *, stage_digest: str) -> pa.Table:
-    """Return the cuts of a digest in the order in which they were applied; columns of `records.PARENT_CUTS`."""
-    return fetch_rows(connection, ParentCut, stage_digest=stage_digest)
-
-
-def hosts_by_split(connection: sa.Connection, *, stage_digest: str) -> list[SplitCount]:
-    """Return the number of possible hosts and of guard-band galaxies in each split."""
-    n_guard = sa.func.count().filter(Parent.is_guard)
-    query = sa.select(Parent.region_split, sa.func.count().filter(~Parent.is_guard), n_guard).where(Parent.stage_digest == stage_digest)
-    return [SplitCount(*row) for row in connection.execute(query.group_by(Parent.region_split).order_by(Parent.region_split))]

@@ -76,12 +76,6 @@ def stage_is_done(connection: sa.Connection, digest: str) -> bool:
     return found is not None and found.status == "done"
 
 
-def digests_by_prefix(connection: sa.Connection, prefix: str) -> list[tuple[str, str]]:
-    """Return (digest, stage word) of every recorded digest that starts so, in alphabetical order."""
-    query = sa.select(Stage.stage_digest, Stage.stage).where(Stage.stage_digest.startswith(prefix, autoescape=True))
-    return [(digest, word) for digest, word in connection.execute(query.order_by(Stage.stage_digest))]
-
-
 def _update(connection: sa.Connection, digest: str, values: Mapping[str, Any]) -> None:
     """Change one stage's row; an unknown digest is an error."""
     result = connection.execute(sa.update(Stage).where(Stage.stage_digest == digest).values(**values))

@@ -4,13 +4,14 @@ The brick table's ``psfdepth`` is an AB magnitude, the sweeps' ``psfdepth`` an i
 becomes ``psfdepth_<band>_mag``, the second stays a raw column of the sweep.
 """
 
+import gzip
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from astropy.io import fits
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
 from pyarrow import dataset as ds
@@ -19,7 +20,7 @@ from halo_core import records
 from halo_core.constants import BANDS
 from halo_core.errors import ConventionError, SurveyDataError
 from halo_core.survey.bricks import Bricks, brick_by_name
-from halo_core.survey.fits_table import FitsTable, ReadRange, lower_names, open_fits_table
+from halo_core.survey.fits_table import GZIP_MAGIC, FitsTable, ReadRange, lower_names, open_fits_table
 
 Columns = dict[str, NDArray[Any]]
 
@@ -139,34 +140,6 @@ def sweep_chunks(
         yield {"brick_primary": np.ones(len(next(iter(chunk.values()))), np.bool_)} | chunk
 
 
-def read_sweep(path: Path | str) -> Columns:
-    """Return one small sweep (or Tractor) catalogue as a whole; columns and errors as ``open_sweep`` and ``sweep_chunks``."""
-    with Path(path).open("rb") as handle:
-
-        def read_range(start: int, stop: int) -> bytes:
-            handle.seek(start)
-            return handle.read(stop - start)
-
-        chunks = list(sweep_chunks(open_sweep(read_range, where=str(path))))
-    if not chunks:
-        raise SurveyDataError(f"{path}: has no rows")
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-
-
-def read_sweeps(paths: Iterable[Path | str]) -> Columns:
-    """Return several sweeps as one table, in the order given; columns and errors as `read_sweep`.
-
-    Raises
-    ------
-    ValueError
-        No path is given.
-    """
-    tables = [read_sweep(path) for path in paths]
-    if not tables:
-        raise ValueError("no sweep file was given")
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-
-
 def read_external(path: Path | str) -> Columns:
     """Return a table as it is, one array per column, names in lower case.
 
@@ -178,7 +151,7 @@ def read_external(path: Path | str) -> Columns:
     Returns
     -------
     dict of str to ndarray, each shape (n,)
-        Native byte order. NULL numbers are NaN (integers with NULLs become floats), NULL text is empty.
+        Native byte order. NULL numbers are NaN (integers and booleans with NULLs become floats, true 1), NULL text is empty.
 
     Raises
     ------
@@ -194,9 +167,7 @@ def read_external(path: Path | str) -> Columns:
     if name.endswith(".csv"):
         return _from_arrow(_parsed(csv.read_csv, file), file)
     if name.endswith(_FITS):
-        with fits.open(file, mode="readonly", memmap=False) as hdus:
-            given = _fits_names(hdus, file)
-            return {column: _native(hdus[1].data[raw]) for column, raw in given.items()}
+        return _from_fits(file)
     raise SurveyDataError(f"{file}: unknown table format; expected .csv, .parquet, a folder of Parquet files, or {', '.join(_FITS)}")
 
 
@@ -244,19 +215,15 @@ def _require(given: Mapping[str, object], needed: Iterable[str], where: str) -> 
         )
 
 
-def _fits_names(hdus: fits.HDUList, path: Path) -> dict[str, str]:
-    """Return the file's column name by lower-case name."""
-    if len(hdus) < 2 or not isinstance(hdus[1], fits.BinTableHDU):
-        raise SurveyDataError(f"{path}: HDU 1 is not a binary table")
-    return lower_names(list(hdus[1].columns.names), str(path))
-
-
-def _native(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a column in native byte order; text without trailing blanks."""
-    array = np.asarray(values)
-    if array.dtype.kind in "SU":
-        return np.char.rstrip(array.astype(np.str_))
-    return np.array(array, dtype=array.dtype.newbyteorder("="))
+def _from_fits(file: Path) -> Columns:
+    """Return the table in HDU 1 of a file, unpacked where it is gzipped."""
+    data = file.read_bytes()
+    if data.startswith(GZIP_MAGIC):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise SurveyDataError(f"{file}: does not unpack: {error}; fetch it again") from error
+    return open_fits_table(lambda start, stop: data[start:stop], where=str(file)).whole()
 
 
 def _parsed(reader: Any, file: Path) -> Any:
@@ -278,10 +245,9 @@ def _array(column: pa.ChunkedArray) -> NDArray[Any]:
         return np.array([value or "" for value in column.to_pylist()], dtype=np.str_)
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan)
-    values = column.to_numpy()
-    if values.dtype == np.object_ and pa.types.is_boolean(column.type):
-        raise SurveyDataError(f"a boolean column holds {column.null_count} NULLs: say true or false")
-    return np.array(values)
+    if pa.types.is_boolean(column.type) and column.null_count:
+        column = column.cast(pa.int8())
+    return np.array(column.to_numpy())
 
 
 def _check_grid(raw: Columns, grid: Bricks, path: Path) -> None:

@@ -25,7 +25,9 @@ _BLOCK_BYTES = 2880
 _CARD_BYTES = 80
 _HEADER_READ_BYTES = 20 * _BLOCK_BYTES
 _HEADER_MAX_BYTES = 1000 * _BLOCK_BYTES
-_GZIP = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
+"""What a file starts with that is compressed as a whole."""
+
 _TRUE = ord("T")
 
 
@@ -41,11 +43,11 @@ class _Format:
     null: int | None
 
     def values(self, raw: NDArray[Any]) -> NDArray[Any]:
-        """Return stored values as they are meant: native byte order, scaled, text without trailing blanks, undefined integers as NaN."""
+        """Return what is meant: native byte order, scaled, text without trailing blanks, undefined integers and truths as NaN."""
         if self.letter == "A":
             return np.asarray(np.char.rstrip(raw.astype(np.str_)))
         if self.letter == "L":
-            return np.asarray(raw == _TRUE)
+            return np.where(raw == 0, np.nan, raw == _TRUE) if (raw == 0).any() else np.asarray(raw == _TRUE)
         values: NDArray[Any] = raw.astype(raw.dtype.newbyteorder("="))
         if self.scale not in (None, 1.0) or self.zero not in (None, 0):
             scale, zero = 1.0 if self.scale is None else self.scale, 0.0 if self.zero is None else self.zero
@@ -110,6 +112,11 @@ class FitsTable:
             rows = np.frombuffer(_exactly(self._read_range, start, stop, self.where), dtype=dtype)
             yield {name: form.values(rows[name]) for name, form in wanted.items()}
 
+    def whole(self) -> Columns:
+        """Return all columns of all rows; errors as ``chunks``."""
+        none = {name: form.values(np.zeros(0, dtype=form.dtype)) for name, form in self._formats.items()}
+        return next(self.chunks(self.names, chunk_bytes=self.n_rows * self.row_bytes), none)
+
 
 @dataclass(frozen=True)
 class _Header:
@@ -148,7 +155,7 @@ def open_fits_table(read_range: ReadRange, *, where: str) -> FitsTable:
         The file is compressed as a whole, is not FITS, has no binary table in HDU 1, or two of its columns differ in case only.
     """
     begin = read_range(0, _CARD_BYTES)
-    if begin.startswith(_GZIP):
+    if begin.startswith(GZIP_MAGIC):
         raise SurveyDataError(f"{where}: is compressed with gzip, so that no range of its rows can be read; unpack it")
     if not begin.startswith(b"SIMPLE  ="):
         raise SurveyDataError(f"{where}: is not a FITS file")

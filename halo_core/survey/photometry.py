@@ -111,8 +111,3 @@ def tractor_shape(q: ArrayLike, phi_rad: ArrayLike) -> tuple[NDArray[np.float64]
     e = ellipticity_from_axis_ratio(q)
     twice = 2.0 * np.asarray(phi_rad, dtype=np.float64)
     return -e * np.cos(twice), -e * np.sin(twice)
-
-
-def reff_circularised(shape_r_arcsec: ArrayLike, q: ArrayLike) -> NDArray[np.float64]:
-    """Return the product-averaged half-light radius R_e = shape_r sqrt(q) [arcsec]; Tractor's shape_r lies along the major axis."""
-    return np.asarray(shape_r_arcsec, dtype=np.float64) * np.sqrt(np.asarray(q, dtype=np.float64))

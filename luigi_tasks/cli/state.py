@@ -43,8 +43,7 @@ def verify(campaign: str | None, repair: bool, state_url: str, objects_root: str
     """Compare the rows of CAMPAIGN (of every campaign where none is named) with its objects. Exit code 1 where they differ."""
     found = []
     for difference in objects_to_rows.verify(state_url, open_objects(objects_root), campaign, keeps_parents=keeps_parents):
-        place = difference.table if difference.block is None else f"{difference.table}, block {difference.block}"
-        click.echo(f"{difference.stage} {difference.stage_digest}, {place}: {difference.sentence}")
+        click.echo(f"{difference.stage} {difference.stage_digest}, {difference.place}: {difference.sentence}")
         found.append(difference)
     left = objects_to_rows.repair(state_url, found) if repair else found
     if repair:

@@ -92,13 +92,6 @@ def test_unrecorded_stages_and_unplanned_blocks_are_refused(connection):
         blocks.finish_block(connection, "a1b2", 3)
 
 
-def test_a_prefix_finds_digests_and_takes_no_wildcard(connection):
-    stages.record_stage(connection, "a1c3", "manifest", 1, {}, "0.1.0")
-    assert stages.digests_by_prefix(connection, "a1") == [("a1b2", "injection"), ("a1c3", "manifest")]
-    assert stages.digests_by_prefix(connection, "a1c") == [("a1c3", "manifest")]
-    assert stages.digests_by_prefix(connection, "%") == stages.digests_by_prefix(connection, "a_b") == []
-
-
 def test_a_plan_is_recorded_once_and_cannot_change(connection):
     blocks.plan_blocks(connection, "a1b2", PLANS)
     blocks.finish_block(connection, "a1b2", 1)

@@ -217,6 +217,19 @@ def test_a_file_that_changes_between_two_ranges_is_an_error(files: HttpFiles, ar
         files.read_range(KEY, 0, 10)
 
 
+@pytest.mark.parametrize("has_etags", [True, False])
+def test_a_file_that_changes_before_it_is_copied_is_an_error_and_no_copy_of_the_old_one(
+    files: HttpFiles, archive: Archive, has_etags: bool
+) -> None:
+    archive.has_etags = has_etags
+    assert files.size(KEY) == len(DATA)
+    (archive.folder / KEY).write_bytes(DATA[:1000])
+    with pytest.raises(ObjectStoreError, match=r"file\.fits\.fz changed while it was read: .*n_bytes=1000.*; run again"):
+        files.path(KEY)
+    http_files.forget_files()
+    assert files.path(KEY).read_bytes() == DATA[:1000]
+
+
 def test_what_is_not_there_has_no_size_and_what_cannot_be_listed_says_what_is_needed(files: HttpFiles, archive: Archive) -> None:
     assert files.size("coadd/none") is None
     assert not files.holds("coadd")

@@ -7,10 +7,13 @@ from luigi.execution_summary import LuigiStatusCode
 
 from halo_core.errors import ConfigurationError, ObjectStoreError
 from luigi_tasks import BuildManifest, RunCampaign, fingerprints
-from luigi_tasks.identity import WORDS, fingerprint, stage_identities
+from luigi_tasks.identity import fingerprint, stage_identities
 from luigi_tasks.objects import FolderObjects, sha256_of
 from luigi_tasks.parent import iterate_parents
 from tests.fixtures.campaigns import ROOT, Place, new_place, part_of
+
+WORDS = ("survey", "parent", "manifest", "cache", "injection", "summary")
+"""The stages that have a digest of their own, in the order of the flow."""
 
 OTHER_GRID = (ROOT / "tests/data/grids/grid_tiny.toml").read_text().replace("theta_e_arcsec = [0.3, 1.2]", "theta_e_arcsec = [0.4, 1.2]")
 

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -212,12 +213,41 @@ def test_a_mark_whose_first_answer_was_lost_is_the_mark(through: S3Objects, s3_p
     record = through.put("a/arcs", b"arc")
     target = CommitTarget(through, "a", BLOCK_MARK)
 
-    def lose(answer: Answer) -> None:
-        answer.status, answer.body = 503, b""
-
     s3_proxy.faults = [Fault(on("PUT", BLOCK_MARK), change=lose, times=1)]
     assert target.commit({"counts": {}}, {"a/arcs": record}) == target.committed()
     assert s3_proxy.counts()["PUT"] == 2 + 1 + 2
+
+
+def lose(answer: Answer) -> None:
+    """Lose the answer to a request that the server has met."""
+    answer.status, answer.body = 503, b""
+
+
+def test_a_probe_whose_first_answer_was_lost_still_finds_out_that_the_server_is_exclusive(through: S3Objects, s3_proxy: Proxy) -> None:
+    s3_proxy.faults = [Fault(on("PUT", "/probe/"), change=lose, times=1)]
+    assert through.is_exclusive()
+    assert through.list_sizes("") == {}
+
+
+def test_deleting_what_is_not_there_is_no_error_on_a_server_that_says_so(through: S3Objects, s3_proxy: Proxy) -> None:
+    s3_proxy.faults = [Fault(on("DELETE"), refuse=404)]
+    through.delete("a/b")
+    with pytest.raises(ObjectStoreError, match="make the bucket"):
+        S3Objects("s3://no-such-bucket/objects", through._settings).delete("a/b")
+
+
+def test_a_download_that_is_whole_and_too_short_is_an_error_and_not_asked_for_without_end(
+    direct: S3Objects, through: S3Objects, s3_proxy: Proxy
+) -> None:
+    direct.put("a/b", SMALL)
+
+    def shorten(answer: Answer) -> None:
+        answer.body = answer.body[: len(answer.body) // 2]
+        answer.headers = {name: value for name, value in answer.headers.items() if "checksum" not in name.lower()}
+
+    s3_proxy.faults = [Fault(on("GET"), change=shorten)]
+    with pytest.raises(ObjectStoreError, match=rf"size {len(SMALL) // 2}, not {len(SMALL)} bytes"):
+        through.path("a/b")
 
 
 def test_many_blocks_are_proven_whole_by_one_listing_and_their_marks(direct: S3Objects, through: S3Objects, s3_proxy: Proxy) -> None:
@@ -266,9 +296,13 @@ def test_a_root_with_credentials_is_refused_and_not_repeated(root: str) -> None:
     assert SECRET_KEY not in str(caught.value)
 
 
-def test_an_endpoint_with_a_password_is_refused_and_not_repeated(s3_root: str) -> None:
-    with pytest.raises(ConfigurationError, match="endpoint_url holds a user or password") as caught:
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match=r"endpoint_url.* holds a user or password") as caught:
         S3Objects(s3_root, S3Settings(endpoint_url=f"http://key:{SECRET_KEY}@127.0.0.1:1")).size("a")
+    assert SECRET_KEY not in str(caught.value)
+    name_server(monkeypatch, f"http://key:{SECRET_KEY}@127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match=r"AWS_ENDPOINT_URL.* holds a user or password") as caught:
+        S3Objects(s3_root, S3Settings()).size("a")
     assert SECRET_KEY not in str(caught.value)
     with pytest.raises(ConfigurationError, match="endpoint_url 'nowhere'"):
         S3Objects(s3_root, S3Settings(endpoint_url="nowhere")).size("a")
@@ -291,6 +325,26 @@ def test_local_copies_stay_below_their_size_and_what_is_in_use_stays(tmp_path: P
     copy(0)
     new = [copy(number) for number in range(2, 6)]
     assert [path.exists() for path in (*old, *new)] == [True, False, True, True, True, True]
+
+
+def test_a_copy_that_is_asked_for_while_others_are_removed_and_a_file_that_is_written_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = LocalCache(tmp_path, "s3://bucket", max_bytes=100)
+    copy = cache.path("a/0", "tag", lambda temporary: temporary.write_bytes(b"x" * 400) and None)
+    written, left = cache.temporary("a/1"), cache.temporary("a/2")
+    for path, age_s in ((copy, 7200), (written, 7200), (left, 2 * 86400)):
+        path.write_bytes(b"x" * 400)
+        os.utime(path, (time.time() - age_s, time.time() - age_s))
+    found = cache._files
+
+    def ask_meanwhile() -> Iterator[tuple[Path, os.stat_result]]:
+        yield from list(found())
+        cache.path("a/0", "tag", lambda _: None)
+
+    monkeypatch.setattr(cache, "_files", ask_meanwhile)
+    cache._prune()
+    assert [path.exists() for path in (copy, written, left)] == [True, True, False]
 
 
 def test_a_full_local_disk_is_an_error_that_says_so(direct: S3Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

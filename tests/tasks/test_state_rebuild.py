@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from luigi.execution_summary import LuigiStatusCode
 
 from halo_core.errors import ObjectStoreError, StoreError
+from halo_core.stages.parent_cells import SKY_CELLS_FILE
 from halo_core.store.sessions import begin, read
 from luigi_tasks import BuildManifest, InjectAll, rebuild
 from luigi_tasks.cli import main
@@ -228,6 +229,13 @@ def test_the_command_says_what_differs_and_exits_with_1_until_it_is_repaired(cop
     assert result.exit_code == 1
     assert f"bricks: {n_bricks} rows in objects, 0 in the state" in result.output
     assert "1 differences" in result.output
+    change(copied_place.state_url, "DELETE FROM parents")
+    change(copied_place.state_url, "DELETE FROM injection_results WHERE block = 1")
+    lines = halo("state", "verify", "tiny").output.splitlines()
+    assert {line.partition(", ")[2].partition(":")[0] for line in lines if line.startswith(("parent", "injection"))} == {
+        *(f"parents, sky cell {row['cell']}" for row in copied_place.task().table_of("parent", SKY_CELLS_FILE).to_pylist()),
+        "injection_results, block 1",
+    }
     assert halo("state", "verify", "--repair").exit_code == 0
     assert halo("state", "verify").exit_code == 0
     assert halo("state", "verify", "nobody").exit_code == 1

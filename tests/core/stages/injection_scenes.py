@@ -19,13 +19,13 @@ from halo_core.stages.grids import load_grid
 from halo_core.stages.hosts import BrickPlanes
 from halo_core.stages.injection import BrickInjection, InjectionConfig, inject_brick
 from halo_core.stages.manifest import ManifestBuild, build_manifest
-from halo_core.stages.parent import select_parents
 from halo_core.stages.validation_convergence import render_at_double_effort
 from halo_core.stages.validation_injection import SampledStamp, sample_of
 from halo_core.stamps import ARCS_FILE, HOSTS_FILE, Stamp, read_stamps
-from halo_core.survey.catalogs import read_bricks, read_sweeps
+from halo_core.survey.catalogs import read_bricks
 from halo_core.survey.layout import BRICKS_KEY, SWEEP_FOLDER, plane_key
-from tests.fixtures.parents import parent_config, small_config
+from tests.fixtures.parents import parent_config, select_parents, small_config
+from tests.fixtures.survey import read_sweeps
 
 GRIDS = {"grid_tiny": load_grid("grid_tiny", Path(__file__).parents[2] / "data" / "grids")}
 CONFIG = InjectionConfig(psf_model="moffat", renderer="adaptive", effort=1.0, store_size_pix=64, bands=("g", "r", "z"), shot_noise=False)

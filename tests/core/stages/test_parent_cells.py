@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from halo_core.stages.parent import ParentSelector, select_parents
+from halo_core.stages.parent import ParentSelector
 from halo_core.stages.parent_cells import (
     CELL_NSIDE,
     SKY_CELLS,
@@ -23,7 +23,7 @@ from halo_core.stages.parent_cells import (
 )
 from halo_core.stages.parent_flow import add_flows
 from halo_core.survey.regions import region_of
-from tests.fixtures.parents import make_bricks, make_objects, make_parents, parent_config
+from tests.fixtures.parents import make_bricks, make_objects, make_parents, parent_config, select_parents
 
 PARENTS = make_parents({"train": 400, "val": 300}, seed=5)
 

@@ -1,5 +1,6 @@
 """Outside parent tables: taken as they are, unknowns NULL and flagged, what is given is kept, what is missing is named."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from astropy.io import fits
+from pyarrow import csv, parquet
 
 from halo_core.errors import SurveyDataError
 from halo_core.flags import Flag
-from halo_core.stages.parent_external import conditions_from_maps, external_parents
+from halo_core.stages.parent_apart import SplitsApart
+from halo_core.stages.parent_external import conditions_from_maps, overlap_step
 from halo_core.stages.parent_regions import given_regions
 from halo_core.survey.bricks import brick_at, brick_by_name, brick_wcs
+from halo_core.survey.catalogs import external_chunks
 from halo_core.survey.regions import region_of
-from tests.fixtures.parents import make_bricks, make_objects, parent_config
+from tests.fixtures.parents import external_parents, make_bricks, make_objects, parent_config, select_parents
+from tests.fixtures.survey import undefine_last
 
 RA, DEC = np.array([28.41, 28.42, 28.43, 28.44]), np.array([-16.43, -16.44, -16.45, -16.46])
 
@@ -33,7 +38,7 @@ def table(**columns: Any) -> dict[str, Any]:
 
 def take(bricks: pa.Table | None = None, conditions: dict[str, Any] | None = None, **columns: Any) -> pa.Table:
     maps = conditions and (lambda ra, _dec, _names: {name: values[: len(ra)] for name, values in conditions.items()})
-    return external_parents(table(**columns), parent_config(variant="external"), bricks=bricks, maps=maps)[0]
+    return external_parents(table(**columns), bricks=bricks, maps=maps)[0]
 
 
 def test_no_cut_is_applied_and_the_brick_comes_from_the_grid() -> None:
@@ -72,23 +77,76 @@ def test_magnitudes_stand_in_for_fluxes_and_short_flag_names_for_long_ones() -> 
     assert parents["is_v1_pure_massive"].null_count == 4
 
 
+@pytest.mark.parametrize(
+    "flag", [np.array([1.0, 0.0, np.nan, 1.0]), np.array([1, 0, 0, 1], dtype=np.uint8), np.array([True, False, False, True])]
+)
+def test_a_flag_of_the_table_decides_and_one_that_is_not_known_does_not_pass_and_stays_null(flag: np.ndarray) -> None:
+    parents, flow = external_parents(table(is_v3=flag), variant="v3_color_relaxed")
+    assert parents["objid"].to_pylist() == [1, 4]
+    assert {step.name: step.n_after for step in flow}["v3_color_relaxed"] == 2
+    third = None if np.isnan(flag[2]) else False
+    assert take(is_v3=flag)["is_v3_color_relaxed"].to_pylist() == [True, False, third, True]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        (np.array([1, 0, 2, 1]), "is_v3 is no flag in 1 rows, the first 2 at objid 3; a flag is true or 1, false or 0, or NULL"),
+        (np.array([1.0, 0.5, np.nan, 0.5]), "is_v3 is no flag in 2 rows, the first 0.5 at objid 2"),
+        (np.array(["0", "1", "0", ""]), r"column is_v3 is of type <U1, such as \['0'\]; a flag is true"),
+        (np.ones((4, 2), dtype=bool), "column is_v3 is of type bool"),
+    ],
+)
+@pytest.mark.parametrize("variant", ["external", "v3_color_relaxed"])
+def test_what_is_no_flag_is_refused(flag: np.ndarray, message: str, variant: str) -> None:
+    with pytest.raises(SurveyDataError, match=message):
+        external_parents(table(is_v3=flag), variant=variant)
+
+
+def _write(path: Path, given: list[bool | None], *, as_numbers: bool) -> None:
+    """Write a table with a flag, NULL as the format has it: nothing in Parquet and CSV, the byte 0 or TNULL in FITS."""
+    columns = table()
+    if "fits" in path.name:
+        numbers = np.array([-1 if value is None else int(value) for value in given])
+        flag = fits.Column("IS_V3", "J", null=-1, array=numbers) if as_numbers else fits.Column("IS_V3", "L", array=numbers == 1)
+        made, plain = [*(fits.Column(name, "D", array=values) for name, values in columns.items()), flag], path.with_name("plain.fits")
+        fits.BinTableHDU.from_columns(made).writeto(plain)
+        undefine_last(plain, () if as_numbers else np.flatnonzero(numbers == -1).tolist())
+        path.write_bytes(gzip.compress(plain.read_bytes()) if path.suffix == ".gz" else plain.read_bytes())
+        return
+    kind = pa.int16() if as_numbers else pa.bool_()
+    arrow = pa.table(columns | {"is_v3": pa.array([None if value is None else kind.to_pandas_dtype()(value) for value in given], kind)})
+    parquet.write_table(arrow, path) if path.suffix == ".parquet" else csv.write_csv(arrow, path)
+
+
+@pytest.mark.parametrize("as_numbers", [False, True])
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.fits", "t.fits.gz"])
+@pytest.mark.parametrize("given", [[True, False, None, True], [False, True, False, True], [None] * 4])
+def test_a_flag_is_the_same_in_every_format_of_a_table(tmp_path: Path, name: str, as_numbers: bool, given: list[bool | None]) -> None:
+    _write(tmp_path / name, given, as_numbers=as_numbers)
+    for n_rows in (1, 3, 100):
+        parts = [external_parents(chunk)[0] for chunk in external_chunks(tmp_path / name, n_rows=n_rows)]
+        assert pa.concat_tables(parts)["is_v3_color_relaxed"].to_pylist() == given
+
+
 def test_rows_without_position_or_r_flux_are_counted_and_left_out() -> None:
     columns = table(ra=np.append(RA[:3], np.nan), flux_r=np.array([10.0, -1.0, np.nan, 10.0]))
-    parents, flow = external_parents(columns, parent_config(variant="external"), bricks=None)
+    parents, flow = external_parents(columns)
     assert parents["objid"].to_pylist() == [1]
     assert [(step.name, step.n_before - step.n_after) for step in flow][:2] == [("position", 1), ("r_flux", 2)]
 
 
 def test_given_splits_and_regions_are_kept_and_overlaps_counted() -> None:
     split = np.array(["train", "train", "val", "test"])
-    columns = table(
-        region_split=split, region_id=np.array([7, 7, 8, 9]), dec=np.array([-16.43, -16.44, -16.4401, -16.6]), ra=np.full(4, 28.42)
-    )
-    parents, flow = external_parents(columns, parent_config(variant="external"), bricks=None)
+    ra, dec = np.full(4, 28.42), np.array([-16.43, -16.44, -16.4401, -16.6])
+    parents = take(region_split=split, region_id=np.array([7, 7, 8, 9]), ra=ra, dec=dec)
     assert parents["region_split"].to_pylist() == split.tolist()
     assert parents["region_id"].to_pylist() == [7, 7, 8, 9]
     assert not any(parents["is_guard"].to_pylist())
-    assert (flow[-1].name, flow[-1].n_before - flow[-1].n_after, flow[-1].is_kept) == ("given_splits_apart", 3, True)
+    apart = SplitsApart(60.0)
+    apart.add(ra, dec, split)
+    step = overlap_step(apart)
+    assert (step.name, step.n_before - step.n_after, step.is_kept) == ("given_splits_apart", 3, True)
 
 
 @pytest.mark.parametrize("name", ["objid", "ra", "dec", "flux_r"])
@@ -101,7 +159,9 @@ def test_a_missing_column_is_named(name: str) -> None:
     ("columns", "message"),
     [
         ({"objid": np.array([1, 2, 2, 3])}, "1 of 4 rows repeat"),
-        ({"objid": np.array([1, 2, 2.5, 3])}, "objid must hold integers"),
+        ({"objid": np.array([1, 2, 2.5, 3])}, r"objid must hold integers; 1 of 4 rows hold none, the first .*2\.5"),
+        ({"objid": np.array(["1", "2", "3", "4"])}, "objid must hold integers; 4 of 4"),
+        ({"region_id": np.array([7.0, np.nan, 8.0, np.inf])}, r"region_id must hold integers; 2 of 4 rows hold none, the first .*nan"),
         ({"region_split": np.array(["train", "dev", "val", "val"])}, r"region_split holds \['dev'\]"),
         ({"brickname": np.array(["0285m165"] * 3 + ["0285m999"])}, "0285m999"),
     ],
@@ -181,8 +241,6 @@ def test_regions_that_contradict_themselves_are_refused(sets: dict[str, Any], co
 
 
 def test_given_regions_replace_cells_in_the_selection() -> None:
-    from halo_core.stages.parent import select_parents
-
     objects = make_objects(3, seed=1)
     names = objects["brickname"].tolist()
     given = given_regions(

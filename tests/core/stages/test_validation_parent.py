@@ -8,12 +8,10 @@ import pyarrow as pa
 import pytest
 
 from halo_core.flags import Flag
-from halo_core.stages.parent import select_parents
 from halo_core.stages.parent_cells import cell_of, in_order, split_by_cell
 from halo_core.stages.parent_cuts import UserCut
-from halo_core.stages.parent_external import external_parents
 from halo_core.stages.validation_parent import check_parent
-from tests.fixtures.parents import make_bricks, make_objects, parent_config
+from tests.fixtures.parents import external_parents, make_bricks, make_objects, parent_config, select_parents
 
 
 @cache
@@ -127,5 +125,5 @@ def test_neighbours_of_another_split_stop_own_splits_and_only_warn_for_given_one
 
 def test_an_outside_table_is_not_held_to_the_selection() -> None:
     columns = {"objid": np.arange(3), "ra": np.array([10.0, 20.0, 30.0]), "dec": np.zeros(3), "rmag": np.full(3, 23.0)}
-    parents, _ = external_parents(columns, parent_config(variant="external"), bricks=None)
+    parents, _ = external_parents(columns)
     assert failed(parents, variant="external") == set()

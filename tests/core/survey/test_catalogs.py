@@ -1,5 +1,6 @@
 """Catalogues on entry: names, units, and the traps of both."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from pyarrow import csv, parquet
 from halo_core.errors import ConventionError, SurveyDataError
 from halo_core.records import BRICKS
 from halo_core.survey.bricks import brick_by_name
-from halo_core.survey.catalogs import REQUIRED_SWEEP_COLUMNS, read_bricks, read_external, read_sweep, read_sweeps
+from halo_core.survey.catalogs import REQUIRED_SWEEP_COLUMNS, read_bricks, read_external
 from halo_core.survey.layout import BRICKS_KEY
 from halo_core.survey.mock import MockSurvey
+from tests.fixtures.survey import read_sweeps
 
 NAMES = ["0285m165", "0001m002"]
 
@@ -145,11 +147,9 @@ def test_sweeps_keep_their_raw_values_under_lower_case_names(tiny_survey: tuple[
     assert all(values.dtype.isnative for values in rows.values())
     assert set(rows["type"]) == {"DEV", "EXP", "PSF"}
     assert rows["brick_primary"].all()
-    assert len(rows["ra"]) == sum(len(read_sweep(path)["ra"]) for path in paths)
+    assert len(rows["ra"]) == sum(len(read_sweeps([path])["ra"]) for path in paths)
     with fits.open(paths[0]) as hdus:
         assert np.array_equal(rows["flux_z"][: len(hdus[1].data)], hdus[1].data["FLUX_Z"])
-    with pytest.raises(ValueError, match="no sweep"):
-        read_sweeps([])
 
 
 def test_a_missing_sweep_column_is_named_and_an_old_release_recognised(tiny_survey: tuple[MockSurvey, Path], tmp_path: Path) -> None:
@@ -161,9 +161,9 @@ def test_a_missing_sweep_column_is_named_and_an_old_release_recognised(tiny_surv
         old = [*columns, fits.Column(name="SHAPEDEV_R", format="E", array=np.zeros(n_rows))]
         fits.BinTableHDU.from_columns(old).writeto(tmp_path / "old.fits")
     with pytest.raises(SurveyDataError, match="columns missing: shape_r, sersic;"):
-        read_sweep(tmp_path / "short.fits")
+        read_sweeps([tmp_path / "short.fits"])
     with pytest.raises(SurveyDataError, match="DR8-style"):
-        read_sweep(tmp_path / "old.fits")
+        read_sweeps([tmp_path / "old.fits"])
 
 
 def test_tractor_rows_say_which_are_primary(tiny_survey: tuple[MockSurvey, Path], tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_tractor_rows_say_which_are_primary(tiny_survey: tuple[MockSurvey, Path]
         is_primary = np.arange(len(hdus[1].data)) % 2 == 0
         columns = [*hdus[1].columns, fits.Column(name="brick_primary", format="L", array=is_primary)]
         fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "tractor.fits")
-    assert np.array_equal(read_sweep(tmp_path / "tractor.fits")["brick_primary"], is_primary)
+    assert np.array_equal(read_sweeps([tmp_path / "tractor.fits"])["brick_primary"], is_primary)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "fits"])
@@ -183,11 +183,17 @@ def test_external_tables_come_as_they_are(tmp_path: Path, suffix: str) -> None:
     assert table["flux_r"].tolist() == [1.5, 2.5]
 
 
+def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
+    table = read_external(written(tmp_path / "t.fits", {"BRICKNAME": np.array([], dtype="U8"), "Flux_R": []}))
+    assert {name: len(values) for name, values in table.items()} == {"brickname": 0, "flux_r": 0}
+
+
 def test_nulls_of_external_tables_are_nan_or_empty(tmp_path: Path) -> None:
-    table = read_external(written(tmp_path / "t.parquet", {"a": [1, None], "b": ["x", None], "c": [None, None]}))
+    table = read_external(written(tmp_path / "t.parquet", {"a": [1, None], "b": ["x", None], "c": [None, None], "d": [True, None]}))
     assert np.array_equal(table["a"], [1.0, np.nan], equal_nan=True)
     assert table["b"].tolist() == ["x", ""]
     assert np.isnan(table["c"]).all()
+    assert np.array_equal(table["d"], [1.0, np.nan], equal_nan=True)
 
 
 def test_tables_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
@@ -199,6 +205,9 @@ def test_tables_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"not parquet at all")
     with pytest.raises(SurveyDataError, match="does not parse"):
         read_external(tmp_path / "bad.parquet")
+    (tmp_path / "cut.fits.gz").write_bytes(gzip.compress(b"x" * 1000)[:-9])
+    with pytest.raises(SurveyDataError, match=r"cut\.fits\.gz: does not unpack: .*; fetch it again"):
+        read_external(tmp_path / "cut.fits.gz")
     fits.PrimaryHDU(np.zeros((3, 3))).writeto(tmp_path / "image.fits")
     with pytest.raises(SurveyDataError, match="not a binary table"):
         read_external(tmp_path / "image.fits")

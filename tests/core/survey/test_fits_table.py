@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from halo_core.errors import SurveyDataError
 from halo_core.survey.fits_table import open_fits_table
+from tests.fixtures.survey import undefine_last
 
 N = 1000
 RNG = np.random.default_rng(1)
@@ -62,6 +63,12 @@ def test_chunks_hold_what_astropy_reads(path: Path, chunk_bytes: int) -> None:
 def test_undefined_whole_numbers_are_nan(path: Path) -> None:
     (chunk,) = open_fits_table(reader(path), where="t").chunks(["maybe"], chunk_bytes=1 << 20)
     assert np.array_equal(np.isnan(chunk["maybe"]), np.arange(N) % 4 == 0)
+
+
+def test_truths_that_are_not_known_are_nan(tmp_path: Path) -> None:
+    fits.BinTableHDU.from_columns([fits.Column("FLAG", "L", array=[True, False, True])]).writeto(tmp_path / "t.fits")
+    undefine_last(tmp_path / "t.fits", [2])
+    assert np.array_equal(open_fits_table(reader(tmp_path / "t.fits"), where="t").whole()["flag"], [1.0, 0.0, np.nan], equal_nan=True)
 
 
 def test_no_read_is_longer_than_a_chunk(path: Path) -> None:

@@ -10,7 +10,7 @@ from astropy import units
 
 from halo_core.constants import BANDS, PIXEL_SCALE_ARCSEC
 from halo_core.survey.bricks import brick_at
-from halo_core.survey.catalogs import Columns, read_bricks, read_sweeps
+from halo_core.survey.catalogs import Columns, read_bricks
 from halo_core.survey.coadds import CoaddPlane, open_plane, sky_to_pixel, stamp_corner
 from halo_core.survey.layout import BRICKS_KEY, plane_key
 from halo_core.survey.maskbits import DR10_BITS, MaskBits, good_pixels
@@ -19,6 +19,7 @@ from halo_core.survey.mock_model import Exposure
 from halo_core.survey.mock_objects import MockObjects, mock_objects
 from halo_core.survey.mock_pixels import _add_star, _noise, _paint, maskbits_at
 from halo_core.survey.photometry import nmgy_to_mag, psf_nea_pix, psfdepth_ivar_to_mag
+from tests.fixtures.survey import read_sweeps
 
 Tiny = tuple[MockSurvey, Path]
 

@@ -16,7 +16,6 @@ from halo_core.survey.photometry import (
     psfdepth_ivar_to_mag,
     psfdepth_mag_to_ivar,
     psfsize_from_nea,
-    reff_circularised,
     tractor_shape,
 )
 
@@ -99,8 +98,3 @@ def test_shapes_survive_the_round_trip() -> None:
     back_q, back_phi = pixel_shape(*tractor_shape(q, phi))
     assert np.allclose(back_q, q)
     assert np.allclose(np.exp(2j * back_phi), np.exp(2j * phi))
-
-
-def test_circularised_radius_keeps_the_area() -> None:
-    assert float(reff_circularised(1.0, 0.25)) == pytest.approx(0.5)
-    assert float(reff_circularised(2.0, 1.0)) == 2.0
