@@ -27,8 +27,11 @@ from halo_core.store import injection as injection_rows
 from halo_core.store.sessions import read
 from halo_core.survey import layout
 from halo_core.survey.coadds import open_plane
+from luigi_tasks.fetch import PlaneSource
+from luigi_tasks.identity import validation_digest
 from luigi_tasks.parent import iterate_parents
 from luigi_tasks.plan import parents_of, selected_regions
+from luigi_tasks.plane_budget import plane_budget
 from luigi_tasks.stage import IdentifiedTask
 from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, TASKS_FILE, block_prefix
 
@@ -142,24 +145,34 @@ def _sample(task: IdentifiedTask, tasks: pa.Table, results: pa.Table) -> list[Sa
     ids = pa.array(sample_of(tasks, results), type=pa.string())
     rows = tasks.filter(pc.is_in(tasks["task_id"], value_set=ids))
     found = {row["task_id"]: row for row in results.filter(pc.is_in(results["task_id"], value_set=ids)).to_pylist()}
-    sampled = []
+    budget = plane_budget(task.objects, task.survey.source_id, task.state_url)
+    source = PlaneSource(task.survey.files, task.survey.source_id, task.objects, budget)
+    digest, sampled = validation_digest("injection", task.identities), []
     for block in sorted(set(rows["block"].to_pylist())):
         folder = task.objects.local_folder(block_prefix("injection", task.digest_of("injection"), block))
-        for stamp in read_stamps(folder, rows.filter(pc.equal(rows["block"], block))):
-            sampled.append(_beside_survey(task, stamp, found[stamp.truth["task_id"]]))
+        mine = rows.filter(pc.equal(rows["block"], block))
+        with budget.pinned(digest, block, mine["brickname"].to_pylist()):
+            for stamp in read_stamps(folder, mine):
+                sampled.append(_beside_survey(task, source, stamp, found[stamp.truth["task_id"]]))
     return sampled
 
 
-def _beside_survey(task: IdentifiedTask, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
-    """Return a stamp with its place by the full WCS, the survey's pixels read anew and its arc at twice the effort."""
+def _beside_survey(task: IdentifiedTask, source: PlaneSource, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
+    """Return a stamp with its place by the full WCS, the survey's pixels read anew and its arc at twice the effort.
+
+    A plane that is no longer cached is fetched again.
+    """
     pixels: list[NDArray[np.float32]] = []
     x_pix = y_pix = float("nan")
     for band in stamp.bands:
         key = f"cache/{task.survey.source_id}/{layout.plane_key(stamp.truth['brickname'], f'image-{band}')}"
         if task.objects.size(key) is None:
-            raise ObjectStoreError(
-                f"cached plane {task.objects.uri(key)} is gone: the stored hosts cannot be held against it; run CacheCoadds"
-            )
+            row = source.fetch(stamp.truth["brickname"], f"image-{band}", block=stamp.truth["block"])
+            if row["status"] != "ok":
+                raise ObjectStoreError(
+                    f"plane {task.objects.uri(key)} is gone and {row['source_uri']} gives it no more ({row['reason']}): the stored hosts "
+                    "cannot be held against it; put it back"
+                )
         with open_plane(task.objects.path(key), f"image-{band}") as plane:
             x_pix, y_pix = (float(v) for v in plane.wcs.all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0))
             y0, x0, size = result["stamp_y0_pix"], result["stamp_x0_pix"], stamp.truth["stamp_size"]
