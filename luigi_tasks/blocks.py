@@ -3,7 +3,8 @@
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,9 +22,11 @@ from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.leases import Lease, leased
 from luigi_tasks.objects import ObjectRecord, Objects, open_objects, sha256_of
 from luigi_tasks.places import open_survey
+from luigi_tasks.plane_budget import plane_budget
 from luigi_tasks.progress import describe, link
 from luigi_tasks.sections import cut_block
 from luigi_tasks.stage import put_table
+from luigi_tasks.survey_reads import Returnable, reads_resource
 from luigi_tasks.targets import PLANES_FILE, TASKS_FILE, BlockTarget, block_prefix, stage_prefix
 
 logger = logging.getLogger(__name__)
@@ -70,6 +73,17 @@ class BlockTask(luigi.Task):
     )
 
     word: str
+    decrease_running_resources: Callable[[dict[str, int]], None] | None = None
+
+    @property
+    def resources(self) -> dict[str, int]:  # type: ignore[override]
+        """What the block needs to fetch its planes: the right to read the survey."""
+        return Returnable({reads_resource(self.survey_root): 1})
+
+    def give_reads_back(self) -> None:
+        """Let another block fetch while this one goes on; a task that no scheduler runs holds nothing."""
+        if self.decrease_running_resources is not None:
+            self.decrease_running_resources(self.resources)
 
     @property
     def objects(self) -> Objects:
@@ -92,11 +106,19 @@ class BlockTask(luigi.Task):
         try:
             with leased(self.state_url, self.digest, self.block, is_done=self.complete) as lease:
                 if lease is not None:
-                    self.work(lease)
+                    with self._pinned():
+                        self.work(lease)
         except LeaseLostError:
             if not self.complete():
                 raise
         self.say_progress(self.word)
+
+    def _pinned(self) -> AbstractContextManager[None]:
+        """Keep the planes of the block's bricks in the cache, where there is a budget."""
+        plan = BlockPlan.read(self.objects, self.word, self.digest)
+        budget = plane_budget(self.objects, plan.source_id, self.state_url)
+        bricks = block_tasks(self.objects, plan, self.block)["brickname"].to_pylist() if budget.max_bytes else []
+        return budget.pinned(self.digest, self.block, bricks)
 
     @abstractmethod
     def work(self, lease: Lease) -> None:
@@ -118,21 +140,23 @@ def block_tasks(objects: Objects, plan: BlockPlan, block: int) -> pa.Table:
 def fetch_block(task: BlockTask, plan: BlockPlan, *, reads_pixels: bool) -> tuple[pa.Table, pa.Table]:
     """Make sure of a block's planes: the first step of the block's own task.
 
-    Planes that an earlier attempt fetched are proven again where ``reads_pixels`` says that pixels are about to be read; a block whose
-    rows alone are loaded needs none of them.
+    The right to read the survey is given back at the end. Planes that an earlier attempt fetched are proven again where ``reads_pixels``
+    says that pixels are about to be read; a block whose rows alone are loaded needs none of them.
 
     Returns
     -------
     planes, owned : Table
-        Every plane the block reads, and those of bricks that no earlier block asked for: the rows this block loads.
+        Every plane the block reads, and those of bricks that no earlier block asked for: the rows this block loads, with the time that
+        fetching took now, NULL where nothing was fetched.
     """
     objects, block = task.objects, task.block
     target = BlockTarget(objects, "cache", plan.cache_digest, block, task.state_url)
     key = f"{target.prefix}/{PLANES_FILE}"
-    source = PlaneSource(open_survey(task.survey_root), plan.source_id, objects)
+    tasks = block_tasks(objects, plan, block)
+    budget = plane_budget(objects, plan.source_id, task.state_url)
+    source = PlaneSource(open_survey(task.survey_root), plan.source_id, objects, budget)
     mark = target.committed()
     if mark is None:
-        tasks = block_tasks(objects, plan, block)
         wanted = planes_needed(tasks["brickname"].to_pylist(), plan.injection.bands)
         made: dict[str, ObjectRecord] = {}
         if plan.cache_mode == "sections":
@@ -148,7 +172,14 @@ def fetch_block(task: BlockTask, plan: BlockPlan, *, reads_pixels: bool) -> tupl
             _require_cutouts(objects, plan.cutouts_key(block), mark)
         else:
             _restore(source, planes, block)
-    return planes, owned_planes(objects, plan, planes, block)
+    task.give_reads_back()
+    return planes, _with_seconds(owned_planes(objects, plan, planes, block), source)
+
+
+def _with_seconds(planes: pa.Table, source: PlaneSource) -> pa.Table:
+    """Return asset rows with the column of how long their fetches took."""
+    pairs = zip(planes["brickname"].to_pylist(), planes["plane"].to_pylist(), strict=True)
+    return planes.append_column("fetch_seconds", pa.array([source.seconds.get(pair) for pair in pairs], pa.float64()))
 
 
 def _cache_mark(plan: BlockPlan, block: int, planes: pa.Table) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Cache: verified copies of the planes a manifest names, an asset row for each, a reason for every loss."""
 
-from typing import ClassVar
-
 import luigi
 import pyarrow as pa
 import sqlalchemy as sa
@@ -18,7 +16,6 @@ class CacheBlock(BlockTask):
     """The planes of one block are here and proven, or lost with a reason. Safe to run again: what is cached is not fetched."""
 
     word = "cache"
-    resources: ClassVar[dict[str, int]] = {"survey_reads": 1}
 
     def work(self, lease: Lease) -> None:
         """Fetch and verify, then load the asset rows."""

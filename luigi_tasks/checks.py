@@ -30,8 +30,10 @@ from halo_core.survey import layout
 from halo_core.survey.coadds import CoaddPlane, open_plane
 from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.hosts import stored_stamps
+from luigi_tasks.identity import validation_digest
 from luigi_tasks.parent import iterate_parents
 from luigi_tasks.plan import parents_of, selected_regions
+from luigi_tasks.plane_budget import plane_budget
 from luigi_tasks.stage import IdentifiedTask
 from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, TASKS_FILE, block_prefix
 
@@ -145,11 +147,14 @@ def _sample(task: IdentifiedTask, tasks: pa.Table, results: pa.Table) -> list[Sa
     ids = pa.array(sample_of(tasks, results), type=pa.string())
     rows = tasks.filter(pc.is_in(tasks["task_id"], value_set=ids))
     found = {row["task_id"]: row for row in results.filter(pc.is_in(results["task_id"], value_set=ids)).to_pylist()}
-    source = PlaneSource(task.survey.files, task.survey.source_id, task.objects)
-    sampled = []
+    budget = plane_budget(task.objects, task.survey.source_id, task.state_url)
+    source = PlaneSource(task.survey.files, task.survey.source_id, task.objects, budget)
+    digest, sampled = validation_digest("injection", task.identities), []
     for block in sorted(set(rows["block"].to_pylist())):
-        for stamp in stored_stamps(task.objects, task.digest_of("injection"), block, rows.filter(pc.equal(rows["block"], block))):
-            sampled.append(_beside_survey(task, source, stamp, found[stamp.truth["task_id"]]))
+        mine = rows.filter(pc.equal(rows["block"], block))
+        with budget.pinned(digest, block, mine["brickname"].to_pylist()):
+            for stamp in stored_stamps(task.objects, task.digest_of("injection"), block, mine):
+                sampled.append(_beside_survey(task, source, stamp, found[stamp.truth["task_id"]]))
     return sampled
 
 

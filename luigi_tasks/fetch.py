@@ -7,9 +7,8 @@ is an error: what was verified before has changed. Whoever fetches a plane holds
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,14 @@ from typing import Any
 import luigi
 
 from halo_core.errors import ObjectStoreError, SurveyDataError
-from halo_core.seeds import hash_hex
 from halo_core.survey.coadds import verify_plane
 from halo_core.survey.layout import checksums_key, plane_key, read_checksums
 from luigi_tasks.http_files import HttpFiles
 from luigi_tasks.http_source import AbsentError
 from luigi_tasks.object_protocol import Files
-from luigi_tasks.objects import FolderObjects, Objects, sha256_of
-from luigi_tasks.plane_locks import leased_object, locked_file
+from luigi_tasks.objects import Objects, sha256_of
+from luigi_tasks.plane_budget import PlaneBudget, plane_mark
+from luigi_tasks.plane_locks import local_file, locked_key
 from luigi_tasks.progress import duration, report
 
 logger = logging.getLogger(__name__)
@@ -42,11 +41,16 @@ _verifying = threading.Lock()
 
 @dataclass(frozen=True)
 class PlaneSource:
-    """A survey's files, and where its planes are cached."""
+    """A survey's files, and where its planes are cached.
+
+    ``seconds`` says how long each plane took that was fetched, by brick and plane: the wall clock with all attempts and pauses [s].
+    """
 
     files: Files
     source_id: str
     objects: Objects
+    budget: PlaneBudget | None = None
+    seconds: dict[tuple[str, str], float] = field(default_factory=dict, compare=False, repr=False)
     _checksums: dict[str, dict[str, str]] = field(default_factory=dict, compare=False, repr=False)
     _checksums_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
@@ -110,16 +114,16 @@ class PlaneSource:
         stored = self._stored(key)
         if stored is not None:
             return row | stored, None
-        with self._locked(key):
+        with locked_key(self.objects, key):
             stored = self._stored(key)
             if stored is not None:
                 return row | stored, None
             if self._is_known_absent(source):
                 return row | {"reason": ABSENT}, None
+            start = time.monotonic()
             outcome, temporary = self._copy(source, key, brickname, plane)
-            if temporary is None:
-                return row | outcome, None
-            stored, copy = store(key, temporary)
+            stored, copy = ({}, None) if temporary is None else store(key, temporary)
+            self.seconds[brickname, plane] = time.monotonic() - start
             return row | outcome | stored, copy
 
     def _stored(self, key: str) -> dict[str, Any] | None:
@@ -133,6 +137,8 @@ class PlaneSource:
                 f"cached plane {self.objects.uri(key)}: sha256 {found}, but {expected} was verified before; "
                 "find out what changed it, then remove it to fetch it again"
             )
+        if self.budget is not None:
+            self.budget.used(key, found)
         return {"key": key, "status": "ok", "sha256": found, "n_bytes": size}
 
     def _copy(self, source: str, key: str, brickname: str, plane: str) -> tuple[dict[str, Any], Path | None]:
@@ -155,7 +161,7 @@ class PlaneSource:
     def _download(self, source: str, key: str) -> Path | None:
         """Return a local copy of a survey file, None where the survey has none; from a server taken up where an earlier one broke off."""
         if isinstance(self.files, HttpFiles):
-            part = self._local(key, "part")
+            part = local_file(self.objects, key, "part")
             try:
                 self.files.resume(source, part, _note(part))
             except AbsentError:
@@ -227,20 +233,9 @@ class PlaneSource:
         """Return the key of what is remembered of a file that is not there."""
         return f"cache/{self.source_id}/absent/{source}"
 
-    @contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
-        """Hold a plane's lock: on this machine and, where the cache is on S3, among all that share it."""
-        is_shared = not isinstance(self.objects, FolderObjects)
-        with locked_file(self._local(key, "lock")), leased_object(self.objects, f"{key}.lease") if is_shared else nullcontext():
-            yield
-
-    def _local(self, key: str, suffix: str) -> Path:
-        """Return the local file of that kind that belongs to a plane, the same for all who share the cache; no store lists it."""
-        return self.objects.temporary(key).with_name(f".{hash_hex(key, n_bytes=10)}.{suffix}")
-
     def _verified(self, key: str) -> str | None:
         """Return the sha256 that a plane had when it was verified, None where it never was."""
-        mark = _mark(key)
+        mark = plane_mark(key)
         return None if self.objects.size(mark) is None else self.objects.read(mark).decode().strip()
 
     def _put(self, key: str, temporary: Path) -> tuple[dict[str, Any], None]:
@@ -248,7 +243,9 @@ class PlaneSource:
         self._require_same(key, temporary)
         record = self.objects.put_file(key, temporary)
         _discard(temporary)
-        self.objects.put(_mark(key), f"{record.sha256}\n".encode())
+        self.objects.put(plane_mark(key), f"{record.sha256}\n".encode())
+        if self.budget is not None:
+            self.budget.added(record.n_bytes)
         return {"key": key, "status": "ok", "sha256": record.sha256, "n_bytes": record.n_bytes}, None
 
     def _set_aside(self, key: str, temporary: Path) -> tuple[dict[str, Any], Path]:
@@ -257,7 +254,7 @@ class PlaneSource:
         copy = self.objects.temporary(key)
         temporary.replace(copy)
         _discard(temporary)
-        self.objects.put(_mark(key), f"{found['sha256']}\n".encode())
+        self.objects.put(plane_mark(key), f"{found['sha256']}\n".encode())
         return found, copy
 
     def _require_same(self, key: str, temporary: Path) -> str:
@@ -270,11 +267,6 @@ class PlaneSource:
                 "give it another [survey] release"
             )
         return found
-
-
-def _mark(key: str) -> str:
-    """Return the key of a plane's commit mark."""
-    return f"{key}.sha256"
 
 
 def _note(part: Path) -> Path:

@@ -1,7 +1,5 @@
 """Injection: hosts cut, arcs painted, metrics measured, one result per task; one Luigi task per block."""
 
-from typing import ClassVar
-
 import luigi
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +24,6 @@ class InjectBlock(BlockTask):
     """One block is injected: its planes fetched, hosts, arcs and results stored, results in the state. Safe to run again."""
 
     word = "injection"
-    resources: ClassVar[dict[str, int]] = {"survey_reads": 1}
 
     def work(self, lease: Lease) -> None:
         """Fetch, inject what is not committed, load the rows."""

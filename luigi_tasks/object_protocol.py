@@ -61,6 +61,9 @@ class Objects(Files, Protocol):
     `open_objects` of a prefix's `uri` is the store below that prefix.
     """
 
+    def list_times(self, prefix: str) -> dict[str, float]:
+        """Return when every object below a prefix was put, by the clock of `clock_offset_s` [s since 1970], by key."""
+
     def local_folder(self, prefix: str) -> Path:
         """Return a local folder that holds every object below a prefix under its name."""
 

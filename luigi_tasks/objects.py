@@ -59,6 +59,10 @@ class FolderObjects:
         """Return the size of every object below a prefix by key, from one walk."""
         return {key: stat.st_size for key, stat in self._walk(prefix).items()}
 
+    def list_times(self, prefix: str) -> dict[str, float]:
+        """Return the modification time of every object below a prefix."""
+        return {key: stat.st_mtime for key, stat in self._walk(prefix).items()}
+
     def list_tags(self, prefix: str) -> dict[str, str]:
         """Return size and modification time of every object below a prefix, or of that key."""
         alone = self._stat(self.local_folder(prefix))

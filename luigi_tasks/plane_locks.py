@@ -11,11 +11,12 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from halo_core.errors import ObjectStoreError
-from luigi_tasks.objects import Objects
+from halo_core.seeds import hash_hex
+from luigi_tasks.objects import FolderObjects, Objects
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,19 @@ LEASE_S = 30.0
 
 _RENEWALS_PER_LEASE = 3
 _LONGEST_POLL_S = 1.0
+
+
+@contextmanager
+def locked_key(objects: Objects, key: str) -> Iterator[None]:
+    """Hold the lock of a key: on this machine and, where the store is on S3, among all that share it."""
+    is_shared = not isinstance(objects, FolderObjects)
+    with locked_file(local_file(objects, key, "lock")), leased_object(objects, f"{key}.lease") if is_shared else nullcontext():
+        yield
+
+
+def local_file(objects: Objects, key: str, suffix: str) -> Path:
+    """Return the local file of that kind that belongs to a key, the same for all who share the store; no store lists it."""
+    return objects.temporary(key).with_name(f".{hash_hex(key, n_bytes=10)}.{suffix}")
 
 
 @contextmanager

@@ -99,6 +99,10 @@ class S3Objects:
         """Return the size of every object below a prefix by key, from one listing."""
         return {key: item["Size"] for key, item in self._listed(prefix, self._below(prefix))}
 
+    def list_times(self, prefix: str) -> dict[str, float]:
+        """Return when every object below a prefix was put; servers tell whole seconds."""
+        return {key: item["LastModified"].timestamp() for key, item in self._listed(prefix, self._below(prefix))}
+
     def list_tags(self, prefix: str) -> dict[str, str]:
         """Return the ETag of every object below a prefix, or of that very key."""
         listed = self._listed(prefix, self._name(prefix) if prefix else self._below(prefix))

@@ -21,6 +21,9 @@ ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 DIGEST = "digest of the stage the row belongs to"
 """Comment of every column that holds one."""
 
+OF_THE_STATE_ALONE: dict[Any, Any] = {"is_of_the_state_alone": True}
+"""`info` of a column that no object holds: bulk rows may come without it, and what compares rows leaves it out."""
+
 BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Ids of large tables: compared byte by byte on both databases, so that the key finds the start of an id."""
 

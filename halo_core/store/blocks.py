@@ -4,7 +4,7 @@ Who works on a block holds its lease: until it is given back, or until it ends b
 nothing any more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -131,6 +131,16 @@ def live_leases(connection: sa.Connection, digests: Iterable[str]) -> dict[tuple
         Block.stage_digest.in_(list(digests)), Block.lease_until > _clock(connection, 0.0)
     )
     return {(row.stage_digest, row.block): row.lease_owner for row in connection.execute(query)}
+
+
+def idle_blocks(connection: sa.Connection, blocks: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Return those of these blocks, by digest and number, that are planned and that nobody works on now."""
+    query = sa.select(Block.stage_digest, Block.block).where(
+        Block.stage_digest.in_({digest for digest, _ in blocks}),
+        Block.block.in_({number for _, number in blocks}),
+        Block.lease_until.is_(None) | (Block.lease_until <= _clock(connection, 0.0)),
+    )
+    return {(row.stage_digest, row.block) for row in connection.execute(query)} & set(blocks)
 
 
 def finish_block(connection: sa.Connection, digest: str, block: int, *, owner: str | None = None) -> None:

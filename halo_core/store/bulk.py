@@ -19,7 +19,7 @@ import pyarrow.csv as pa_csv
 import sqlalchemy as sa
 
 from halo_core.errors import StoreError
-from halo_core.store.base import Base
+from halo_core.store.base import OF_THE_STATE_ALONE, Base, UtcDateTime
 from halo_core.store.sessions import lock
 
 COPY_CHUNK_ROWS = 50_000
@@ -36,6 +36,7 @@ _ARROW_TYPES: dict[type[Any], pa.DataType] = {
     sa.Double: pa.float64(),
     sa.Text: pa.string(),
     sa.Boolean: pa.bool_(),
+    UtcDateTime: pa.timestamp("us", tz="UTC"),
 }
 
 
@@ -49,7 +50,8 @@ def replace_rows(connection: sa.Connection, model: type[Base], rows: pa.Table, *
     model : type of Base
         Class of the table, such as `InjectionResult`.
     rows : Table
-        All columns of the table but `stage_digest`, in any order. NaN is stored as NULL.
+        All columns of the table but `stage_digest`, in any order; those of the state alone may be missing and are then NULL. NaN is
+        stored as NULL.
     stage_digest : str
         Digest the rows belong to.
     block : int or None
@@ -104,10 +106,10 @@ def fetch_rows(
     Returns
     -------
     Table
-        All columns but `stage_digest`, in the order of the table; not measured is NULL.
+        All columns but `stage_digest` and those of the state alone, in the order of the table; not measured is NULL.
     """
     table = _table(model)
-    columns = [column for column in table.columns if column.name != "stage_digest"]
+    columns = _columns(table)
     query = sa.select(*columns).where(table.c.stage_digest == stage_digest).order_by(*table.primary_key.columns)
     if block is not None:
         query = query.where(_part_column(table) == block)
@@ -132,6 +134,8 @@ def counts_by_block(connection: sa.Connection, model: type[Base], *, stage_diges
 def checksum(model: type[Base], rows: pa.Table) -> str:
     """Return the sha256 of rows, whatever their order: equal where objects and state hold the same to the last bit.
 
+    Columns of the state alone are left out.
+
     Parameters
     ----------
     model : type of Base
@@ -146,7 +150,8 @@ def checksum(model: type[Base], rows: pa.Table) -> str:
     """
     table = _table(model)
     found = hashlib.sha256()
-    for batch in _in_order(table, _prepared(table, rows), SQLITE_CHUNK_ROWS):
+    names = [column.name for column in _columns(table)]
+    for batch in _in_order(table, _prepared(table, rows).select(names), SQLITE_CHUNK_ROWS):
         arrays = [pc.add(array, 0.0) if pa.types.is_floating(array.type) else array for array in batch.columns]  # -0 is 0
         text = io.BytesIO()
         pa_csv.write_csv(pa.RecordBatch.from_arrays(arrays, names=batch.schema.names), text)
@@ -159,14 +164,18 @@ def _table(model: type[Base]) -> sa.Table:
     return Base.metadata.tables[model.__tablename__]
 
 
+def _columns(table: sa.Table) -> list[sa.Column[Any]]:
+    """Return the columns that objects hold too: all but the digest and those of the state alone."""
+    return [column for column in table.columns if column.name != "stage_digest" and column.info != OF_THE_STATE_ALONE]
+
+
 def _prepared(table: sa.Table, rows: pa.Table) -> pa.Table:
-    """Return the rows in the table's column order and types, NaN as NULL."""
-    columns = [column for column in table.columns if column.name != "stage_digest"]
-    names = [column.name for column in columns]
-    missing = [name for name in names if name not in rows.column_names]
-    unknown = [name for name in rows.column_names if name not in names]
+    """Return the rows in the table's column order and types, NaN as NULL; columns of the state alone where the rows have them."""
+    missing = [column.name for column in _columns(table) if column.name not in rows.column_names]
+    unknown = [name for name in rows.column_names if name == "stage_digest" or name not in table.columns]
     if missing or unknown:
         raise StoreError(f"rows for {table.name}: columns missing {missing or 'none'}, unknown {unknown or 'none'}")
+    columns = [column for column in table.columns if column.name in rows.column_names]
     return pa.table({column.name: _prepared_column(table, column, rows[column.name]) for column in columns})
 
 
@@ -274,8 +283,12 @@ def _one_ahead(items: Iterator[io.BytesIO]) -> Iterator[io.BytesIO]:
 
 
 def _tuples(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
-    """Return the rows of a batch as Python tuples."""
-    return list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    """Return the rows of a batch as Python tuples, moments as the text that SQLite keeps."""
+    columns = [
+        pc.strftime(column.cast(pa.timestamp("us")), "%Y-%m-%d %H:%M:%S") if pa.types.is_timestamp(column.type) else column
+        for column in batch.columns
+    ]
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
 def _batch(rows: list[sa.Row[Any]], schema: pa.Schema) -> pa.RecordBatch:

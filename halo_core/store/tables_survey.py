@@ -1,9 +1,11 @@
 """Tables of the survey's side: bricks, the coadd planes that were fetched, and the parent catalogue."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from halo_core.store.base import Base, allowed, digest_key
+from halo_core.store.base import OF_THE_STATE_ALONE, Base, allowed, digest_key
 
 
 class Brick(Base):
@@ -38,7 +40,7 @@ class Brick(Base):
 class CoaddPlane(Base):
     """One row per brick and plane that a manifest names, losses included; written by the cache stage block by block.
 
-    Columns are those of `halo_core.records.PLANES`.
+    Columns are those of `halo_core.records.PLANES`, and when its block fetched the plane last, which the state alone knows.
     """
 
     __tablename__ = "coadd_planes"
@@ -60,6 +62,12 @@ class CoaddPlane(Base):
     sha256: Mapped[str | None]
     n_bytes: Mapped[int | None]
     attempts: Mapped[int]
+    fetched_at: Mapped[datetime | None] = mapped_column(
+        info=OF_THE_STATE_ALONE, comment="when the row of a fetched plane was loaded, UTC, the database's clock; else NULL"
+    )
+    fetch_seconds: Mapped[float | None] = mapped_column(
+        info=OF_THE_STATE_ALONE, comment="[s] its last fetch with all attempts and pauses; NULL where its block did not fetch it"
+    )
 
 
 class Parent(Base):

@@ -18,7 +18,10 @@ from luigi_tasks.objects import Objects
 from luigi_tasks.report import REPORT_FILE
 from luigi_tasks.targets import BLOCK_MARK, PLANES_FILE, STAGE_MARK
 
-OF_THE_MOMENT = {"created_at", "finished_at", "started", "finished", "host", "attempts", "finding_id", "campaign_id", "created_at_utc"}
+OF_THE_MOMENT = {"created_at", "finished_at", "started", "finished", "host", "attempts", "finding_id", "campaign_id", "created_at_utc"} | {
+    "fetched_at",
+    "fetch_seconds",
+}
 """Columns of rows and words of JSON objects that say when, where and how often."""
 
 _MOMENT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from luigi.execution_summary import LuigiStatusCode
 
 from halo_core.errors import ObjectStoreError, StoreError
+from halo_core.records import PLANES
 from halo_core.stages.parent_cells import SKY_CELLS_FILE
 from halo_core.store.sessions import begin, read
 from luigi_tasks import BuildManifest, InjectAll, rebuild
@@ -31,7 +32,7 @@ QUERIES = (
     "SELECT * FROM planned_counts ORDER BY stage_digest, tier, region_split, stamp_size",
     "SELECT * FROM injection_tasks ORDER BY stage_digest, task_id",
     "SELECT * FROM injection_results ORDER BY stage_digest, task_id",
-    "SELECT * FROM coadd_planes ORDER BY stage_digest, brickname, plane",
+    f"SELECT stage_digest, {', '.join(PLANES.names)} FROM coadd_planes ORDER BY stage_digest, brickname, plane",
     "SELECT * FROM completeness_cells ORDER BY stage_digest, cell",
     "SELECT stage_digest, stage, check_name, is_ok, severity, observed, expected, sentence FROM validation_findings"
     " ORDER BY stage_digest, check_name",
