@@ -35,6 +35,7 @@ ABSENT = "the survey has no such file"
 """Reason of a plane that is missing."""
 
 _SECONDS_BETWEEN_LINES = 2.0
+_THREADS_PER_CONNECTION = 3  # so that connections do not idle while planes are verified and put
 _verifying = threading.Lock()
 
 
@@ -46,7 +47,7 @@ class PlaneSource:
     source_id: str
     objects: Objects
     _checksums: dict[str, dict[str, str]] = field(default_factory=dict, compare=False, repr=False)
-    _checksums_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    _checksums_locks: dict[str, threading.Lock] = field(default_factory=dict, compare=False, repr=False)
 
     def fetch_all(self, wanted: Iterable[tuple[str, str]], *, block: int, task: luigi.Task | None = None) -> list[dict[str, Any]]:
         """Return the asset rows of (brickname, plane) pairs in their order; from a server several at a time, with progress."""
@@ -60,7 +61,7 @@ class PlaneSource:
 
         if not isinstance(self.files, HttpFiles):
             return [fetch(pair) for pair in pairs]
-        with ThreadPoolExecutor(self.files.settings.connections, thread_name_prefix="fetch") as pool:
+        with ThreadPoolExecutor(_THREADS_PER_CONNECTION * self.files.settings.connections, thread_name_prefix="fetch") as pool:
             try:
                 return list(pool.map(fetch, pairs))
             except BaseException:
@@ -153,7 +154,7 @@ class PlaneSource:
     def _verify(self, temporary: Path, source: str, brickname: str, plane: str) -> None:
         """Check a copy against the archive's checksum and by its content; one that fails is removed.
 
-        The warnings that the FITS reader is told to keep to itself are the whole process's, so one thread verifies at a time.
+        One thread verifies at a time: astropy's HCOMPRESS decoder keeps its state in static memory.
         """
         name = Path(source).name
         try:
@@ -170,7 +171,7 @@ class PlaneSource:
     def _checksums_of(self, brickname: str) -> dict[str, str]:
         """Return the archive's sha256 of a brick's files by name, asked once; empty where the archive has no list of the brick."""
         key = checksums_key(brickname)
-        with self._checksums_lock:
+        with self._checksums_locks.setdefault(brickname, threading.Lock()):
             if brickname not in self._checksums:
                 self._checksums[brickname] = self._read_checksums(key)
             return self._checksums[brickname]
