@@ -34,8 +34,10 @@ MAX_ATTEMPTS = 2
 ABSENT = "the survey has no such file"
 """Reason of a plane that is missing."""
 
+THREADS_PER_CONNECTION = 3
+"""Planes under way for each connection, so that it does not idle while others are verified and put."""
+
 _SECONDS_BETWEEN_LINES = 2.0
-_THREADS_PER_CONNECTION = 3  # so that connections do not idle while planes are verified and put
 _verifying = threading.Lock()
 
 
@@ -61,7 +63,7 @@ class PlaneSource:
 
         if not isinstance(self.files, HttpFiles):
             return [fetch(pair) for pair in pairs]
-        with ThreadPoolExecutor(_THREADS_PER_CONNECTION * self.files.settings.connections, thread_name_prefix="fetch") as pool:
+        with ThreadPoolExecutor(THREADS_PER_CONNECTION * self.files.settings.connections, thread_name_prefix="fetch") as pool:
             try:
                 return list(pool.map(fetch, pairs))
             except BaseException:
