@@ -6,6 +6,7 @@
 # make scheduler  the central scheduler of a group, on the loopback (docs/scheduler.md)
 # make team-demo  the demo campaign as a group runs it: Postgres, an S3 server, luigid and two workers, started and stopped here
 # make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)
+# make fetch-proof 2,000 planes of a server that misbehaves come to S3 through kills of the process (three minutes)
 # make real-field SURVEY=DIR    a real field in survey layout, with DIR/parents.csv
 
 SHELL := /bin/bash
@@ -21,7 +22,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: run real-field test check benchmark scale format lock clean
+.PHONY: run real-field test fetch-proof check benchmark scale format lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/halo state upgrade
@@ -44,6 +45,9 @@ scheduler: $(VENV)/installed
 
 team-demo: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.crash.team_demo $(TEAM) --workers $(WORKERS)
+
+fetch-proof: $(VENV)/installed-dev
+	HALO_PROOF_BRICKS=200 $(BIN)/python -m pytest tests/crash/test_fetch_proof.py
 
 crash-test: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.crash.long_run halo_data/crash_test --report docs/crash_report.md --kills $(KILLS)

@@ -35,6 +35,10 @@ ABSENT = "the survey has no such file"
 
 _Store = Callable[[str, Path], tuple[dict[str, Any], Path | None]]
 
+THREADS_PER_CONNECTION = 3
+"""Planes under way for each connection, so that it does not idle while others are verified and put."""
+
+
 _SECONDS_BETWEEN_LINES = 2.0
 _verifying = threading.Lock()
 
@@ -52,12 +56,12 @@ class PlaneSource:
     budget: PlaneBudget | None = None
     seconds: dict[tuple[str, str], float] = field(default_factory=dict, compare=False, repr=False)
     _checksums: dict[str, dict[str, str]] = field(default_factory=dict, compare=False, repr=False)
-    _checksums_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    _checksums_locks: dict[str, threading.Lock] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def n_connections(self) -> int:
-        """How many files are read at the same time: one where the survey is no server."""
-        return self.files.settings.connections if isinstance(self.files, HttpFiles) else 1
+    def n_threads(self) -> int:
+        """How many planes are under way at the same time: one where the survey is no server."""
+        return THREADS_PER_CONNECTION * self.files.settings.connections if isinstance(self.files, HttpFiles) else 1
 
     def fetch_all(self, wanted: Iterable[tuple[str, str]], *, block: int, task: luigi.Task | None = None) -> list[dict[str, Any]]:
         """Return the asset rows of (brickname, plane) pairs in their order; from a server several at a time, with progress."""
@@ -69,7 +73,7 @@ class PlaneSource:
             progress.count(row)
             return row
 
-        with ThreadPoolExecutor(self.n_connections, thread_name_prefix="fetch") as pool:
+        with ThreadPoolExecutor(self.n_threads, thread_name_prefix="fetch") as pool:
             try:
                 return list(pool.map(fetch, pairs))
             except BaseException:
@@ -180,7 +184,7 @@ class PlaneSource:
     def _verify(self, temporary: Path, source: str, brickname: str, plane: str) -> None:
         """Check a copy against the archive's checksum and by its content; one that fails is removed.
 
-        The warnings that the FITS reader is told to keep to itself are the whole process's, so one thread verifies at a time.
+        One thread verifies at a time: astropy's HCOMPRESS decoder keeps its state in static memory.
         """
         name = Path(source).name
         try:
@@ -197,7 +201,7 @@ class PlaneSource:
     def _checksums_of(self, brickname: str) -> dict[str, str]:
         """Return the archive's sha256 of a brick's files by name, asked once; empty where the archive has no list of the brick."""
         key = checksums_key(brickname)
-        with self._checksums_lock:
+        with self._checksums_locks.setdefault(brickname, threading.Lock()):
             if brickname not in self._checksums:
                 self._checksums[brickname] = self._read_checksums(key)
             return self._checksums[brickname]

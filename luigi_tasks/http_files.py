@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ class HttpFiles:
         self.settings = settings if settings is not None else FetchSettings()
         self._server = HttpServer(root, self.settings)
         self.root = self._server.root
+        self._slots = threading.BoundedSemaphore(self.settings.connections)
         self._copies = LocalCache(self.settings.local_copies, self.root, max_bytes=int(self.settings.local_copies_gb * 1e9))
 
     def __repr__(self) -> str:
@@ -134,6 +136,8 @@ class HttpFiles:
     def resume(self, key: str, target: Path, note: Path) -> int:
         """Write a copy of a file to what an earlier call left of it, and return the bytes that were transferred.
 
+        Not more than [fetch] connections at once: another caller waits, and its time begins when it is its turn.
+
         Parameters
         ----------
         target : Path
@@ -160,23 +164,26 @@ class HttpFiles:
                 if answer.status == RANGE_NOT_SATISFIABLE:
                     note.unlink(missing_ok=True)
                     raise BusyError("the part that is here is longer than the file")
-                head = _Head.of(answer.headers)
+                head, is_new = _Head.of(answer.headers), answer.status != PARTIAL
                 self._require_same(key, head)
-                if answer.status != PARTIAL:
+                if is_new:
                     start = 0
-                    target.write_bytes(b"")
-                    _write_note(note, self.uri(key), head)
+                    note.unlink(missing_ok=True)
                 elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-") or head.n_bytes != known.n_bytes:
                     note.unlink(missing_ok=True)
                     raise BusyError(f"Content-Range {answer.headers.get('Content-Range')!r} is not the range that was asked for")
-                with target.open("r+b") as file:
+                with target.open("wb" if is_new else "r+b") as file:
                     file.seek(start)
                     for chunk in answer.chunks:
                         file.write(chunk)
                         n_transferred += len(chunk)
+                        if is_new and file.tell() != head.n_bytes:
+                            _write_note(note, self.uri(key), head)
+                            is_new = False
             self._require_length(target, head)
 
-        self._server.tried(key, read)
+        with self._slots:
+            self._server.tried(key, read)
         return n_transferred
 
     def holds(self, prefix: str) -> bool:  # noqa: ARG002

@@ -1,7 +1,8 @@
 """Requests to the HTTP server that holds a survey: sent again while it is busy, never where it refuses. Alone imports the HTTP client.
 
 A busy server (429, 5xx), a time-out and a connection that breaks are asked again, after pauses that grow, vary and honour Retry-After;
-a refusal (401, 403) and a file that is not there (404, 410) never. TLS is verified; a redirect never changes the scheme.
+a refusal (401, 403) and a file that is not there (404, 410) never. TLS is verified; a redirect never changes the scheme. Proxies are those
+of the environment.
 """
 
 import errno
@@ -16,7 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import luigi
 import urllib3
@@ -102,7 +104,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.pools: dict[int, urllib3.PoolManager] = {}
+        self.pools: dict[tuple[int, str], urllib3.PoolManager] = {}
         self.not_before: dict[str, float] = {}
 
 
@@ -205,12 +207,15 @@ class HttpServer:
         """Return the answer to one request, its body not read."""
         limits = urllib3.Timeout(connect=self.settings.timeout_s, read=self.settings.timeout_s)
         try:
-            return self._pool().request(
+            return self._pool(url).request(
                 method, url, headers=_HEADERS | headers, timeout=limits, retries=False, redirect=False, preload_content=False
             )
         except SSLError as error:
             if "CERTIFICATE" in str(error).upper():
-                raise ObjectStoreError(f"{url}: the server's certificate is not accepted ({error}); check root and clock") from error
+                raise ObjectStoreError(
+                    f"{url}: the server's certificate is not accepted ({error}); check root and clock, "
+                    "or name the authority of a private archive in SSL_CERT_FILE"
+                ) from error
             raise BusyError(f"TLS: {error}") from error
         except HTTPError as error:
             raise BusyError(f"{type(error).__name__}: {error}") from error
@@ -261,13 +266,30 @@ class HttpServer:
         if parts.scheme == "http" and not self.settings.plain_http and not _is_loopback(parts.hostname or ""):
             raise ConfigurationError(f"{url}: anybody on the way may change what is read; use https://, or set [fetch] plain_http = true")
 
-    def _pool(self) -> urllib3.PoolManager:
-        """Return this process's connections: at most so many at once to a server."""
-        n_connections = self.settings.connections
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        """Return this process's connections for a URL, by its proxy if it has one: at most so many at once to a server."""
+        n_connections, proxy = self.settings.connections, _proxy_of(url)
         with _process.lock:
-            if n_connections not in _process.pools:
-                _process.pools[n_connections] = urllib3.PoolManager(num_pools=_MAX_HOSTS, maxsize=n_connections, block=True)
-            return _process.pools[n_connections]
+            if (n_connections, proxy) not in _process.pools:
+                limits = {"num_pools": _MAX_HOSTS, "maxsize": n_connections, "block": True}
+                _process.pools[n_connections, proxy] = _by_proxy(proxy, limits) if proxy else urllib3.PoolManager(**limits)
+            return _process.pools[n_connections, proxy]
+
+
+def _proxy_of(url: str) -> str:
+    """Return the proxy that the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) names for a URL, empty for none; this machine has none."""
+    parts = urlsplit(url)
+    proxy = "" if _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc) else getproxies().get(parts.scheme, "")
+    if proxy and not proxy.startswith(("http://", "https://")):
+        raise ConfigurationError(f"proxy {_without_user(proxy)} of {parts.scheme}_proxy: only proxies of http:// and https:// are used")
+    return proxy
+
+
+def _by_proxy(proxy: str, limits: dict[str, int]) -> urllib3.ProxyManager:
+    """Return connections by a proxy, with the user and password of its URL if any."""
+    user, at, _ = urlsplit(proxy).netloc.rpartition("@")
+    headers = urllib3.make_headers(proxy_basic_auth=unquote(user)) if at else None
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, **limits)
 
 
 def _finish(answer: urllib3.BaseHTTPResponse) -> None:

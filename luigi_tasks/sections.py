@@ -75,7 +75,7 @@ def fetched_bricks(
         return fetched
 
     under_way: deque[tuple[str, list[Future[_Fetched]]]] = deque()
-    with ThreadPoolExecutor(source.n_connections, thread_name_prefix="fetch") as pool:
+    with ThreadPoolExecutor(source.n_threads, thread_name_prefix="fetch") as pool:
         bricks = ((name, [pool.submit(fetch, pair) for pair in group]) for name, group in groupby(pairs, lambda pair: pair[0]))
         try:
             under_way.extend(islice(bricks, 1))

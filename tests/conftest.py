@@ -5,6 +5,7 @@ pytest_plugins = [
     "tests.fixtures.survey",
     "tests.fixtures.campaigns",
     "tests.fixtures.storage",
+    "tests.fixtures.certificates",
     "tests.fixtures.services",
     "tests.fixtures.schedulers",
 ]

@@ -1,7 +1,8 @@
 """FITS files as bytes: checksums (FITS Standard 4.0, section 4.4.2.7 and appendix J), and files that hold no time of their making."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,20 @@ def encode(total: int) -> str:
     return text[-1] + text[:-1]
 
 
+def data_bytes(cards: Mapping[str, Any]) -> int:
+    """Return the number of data bytes that a header's cards announce: |BITPIX| / 8 x GCOUNT x (PCOUNT + product of the axes)."""
+    n_axes = int(cards["NAXIS"])
+    if n_axes == 0:
+        return 0
+    n_values = prod(int(cards[f"NAXIS{axis}"]) for axis in range(1, n_axes + 1))
+    return abs(int(cards["BITPIX"])) // 8 * int(cards.get("GCOUNT", 1)) * (int(cards.get("PCOUNT", 0)) + n_values)
+
+
+def padded(n_bytes: int) -> int:
+    """Return the length in whole blocks."""
+    return -(-n_bytes // BLOCK_BYTES) * BLOCK_BYTES
+
+
 def _hdus(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield header and data of every HDU, both padded to whole blocks."""
     start = 0
@@ -66,20 +81,10 @@ def _hdus(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         end = start
         while data[end : end + CARD_BYTES].rstrip() != b"END":
             end += CARD_BYTES
-        data_start = start + _padded(end + CARD_BYTES - start)
-        stop = data_start + _padded(_data_bytes(data[start:end]))
+        data_start = start + padded(end + CARD_BYTES - start)
+        stop = data_start + padded(data_bytes(_values(data[start:end])))
         yield data[start:data_start], data[data_start:stop]
         start = stop
-
-
-def _data_bytes(header: bytes) -> int:
-    """Return the number of data bytes a header announces: |BITPIX| / 8 x GCOUNT x (PCOUNT + product of the axes)."""
-    cards = _values(header)
-    n_axes = int(cards["NAXIS"])
-    if n_axes == 0:
-        return 0
-    n_values = prod(int(cards[f"NAXIS{axis}"]) for axis in range(1, n_axes + 1))
-    return abs(int(cards["BITPIX"])) // 8 * int(cards.get("GCOUNT", "1")) * (int(cards.get("PCOUNT", "0")) + n_values)
 
 
 def _without_gzip_times(header: bytes, content: bytes) -> bytes:
@@ -113,7 +118,7 @@ def _signed(header: bytes, more: bytes, content: bytes, comment: str) -> bytes:
     data_sum = ones_complement_sum(content)
     signed = cards + more + _card("DATASUM", str(data_sum), comment)
     unsigned_tail = _card("CHECKSUM", "0" * _N_CHARACTERS, comment) + b"END".ljust(CARD_BYTES)
-    n_bytes = _padded(len(signed) + len(unsigned_tail))
+    n_bytes = padded(len(signed) + len(unsigned_tail))
     total = ones_complement_sum((signed + unsigned_tail).ljust(n_bytes)) + data_sum
     tail = _card("CHECKSUM", encode((total & ALL_ONES) + (total >> 32)), comment) + b"END".ljust(CARD_BYTES)
     return (signed + tail).ljust(n_bytes) + content
@@ -123,8 +128,3 @@ def _card(name: str, value: str, comment: str) -> bytes:
     """Return one header card of a text; the CHECKSUM text starts at byte 12, a whole number of words, as the encoding expects."""
     quoted = f"'{value:<8}'"
     return f"{name:<8}= {quoted:<20} / {comment}".ljust(CARD_BYTES).encode("ascii")
-
-
-def _padded(n_bytes: int) -> int:
-    """Return the length in whole blocks."""
-    return -(-n_bytes // BLOCK_BYTES) * BLOCK_BYTES

@@ -8,22 +8,19 @@ tile's own coding notices it.
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
-from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException  # astropy raises it but exports it nowhere else
-from astropy.io.fits.verify import VerifyError
-from astropy.utils.exceptions import AstropyUserWarning
 
 from halo_core.constants import BRICK_SIZE_PIX, MAG_ZERO_NMGY
 from halo_core.errors import SurveyDataError
 from halo_core.survey.bricks import brick_by_name, brick_wcs
-from halo_core.survey.fits_bytes import ALL_ONES, ones_complement_sum
+from halo_core.survey.fits_bytes import ALL_ONES, data_bytes, ones_complement_sum, padded
+from halo_core.survey.fits_hdus import Cards, Hdu, image_shape, read_hdus, read_header
 from halo_core.survey.layout import split_plane
 from halo_core.survey.maskbits import MaskBits, require_bits
 from halo_core.survey.projection import tan_wcs
@@ -42,7 +39,6 @@ _UNREADABLE = (
     IndexError,
     RuntimeError,
     OverflowError,
-    VerifyError,
     CfitsioException,
     zlib.error,
 )
@@ -69,18 +65,15 @@ def verify_plane(path: Path | str, plane: str, brickname: str) -> None:
         The file is not there or may not be read.
     """
     file = Path(path)
-    n_bytes = file.stat().st_size
-    with file.open("rb") as stream:
-        stream.read(1)
     where = f"{file.name} (plane {plane} of brick {brickname})"
-    with _damage_named(where):
-        _verify_bytes(file, n_bytes, where)
-        with fits.open(file, mode="readonly", memmap=False) as hdus:
-            header, shape = _verify_image(hdus, plane, where)
-    _verify_identity(header, plane, brickname, where)
-    _verify_grid(header, shape, brickname, where)
-    if plane == "maskbits":
-        require_bits(MaskBits.from_header(header))
+    with file.open("rb") as stream, _damage_named(where):
+        hdus = read_hdus(stream, n_bytes=file.stat().st_size, where=where)
+        _verify_checksums(hdus, where)
+        header, shape = _verify_image(hdus, plane, where)
+        _verify_identity(header, plane, brickname, where)
+        _verify_grid(header, shape, brickname, where)
+        if plane == "maskbits":
+            require_bits(MaskBits.from_header(header))
 
 
 def planes_off_grid(paths: Mapping[str, Path]) -> dict[str, str]:
@@ -97,9 +90,11 @@ def planes_off_grid(paths: Mapping[str, Path]) -> dict[str, str]:
     """
     grids = {}
     for plane, path in sorted(paths.items()):
-        with fits.open(path, mode="readonly", memmap=False) as hdus:
-            header = hdus[1].header
-            grids[plane] = (*(header[name] for name in ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2")), *hdus[1].shape)
+        with path.open("rb") as stream:
+            first, cards = read_header(stream, is_first=True)
+            stream.seek(len(first) + padded(data_bytes(cards)))
+            _, cards = read_header(stream, is_first=False)
+        grids[plane] = (*(cards[name] for name in ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2")), *image_shape(cards))
     if not grids:
         return {}
     common, _ = Counter(grids.values()).most_common(1)[0]
@@ -112,54 +107,39 @@ def planes_off_grid(paths: Mapping[str, Path]) -> dict[str, str]:
 
 @contextmanager
 def _damage_named(where: str) -> Iterator[None]:
-    """Turn whatever a damaged file makes the FITS reader raise into one error; its warnings are repeated by our own checks."""
+    """Turn whatever a damaged file raises while it is read into one error."""
     try:
-        with catch_warnings():
-            simplefilter("ignore", AstropyUserWarning)
-            yield
+        yield
     except _UNREADABLE as error:
         raise SurveyDataError(f"{where}: not readable as FITS: {type(error).__name__}: {error}") from error
 
 
-def _verify_bytes(file: Path, n_bytes: int, where: str) -> None:
-    """Check the length of the file and the checksums that its headers carry."""
-    with fits.open(file, mode="readonly", memmap=False, disable_image_compression=True) as hdus, file.open("rb") as stream:
-        places = [hdu.fileinfo() for hdu in hdus]
-        cards = [(str(hdu.header.get("CHECKSUM", "")).strip("0 "), str(hdu.header.get("DATASUM", "")).strip()) for hdu in hdus]
-        end = places[-1]["datLoc"] + places[-1]["datSpan"]
-        if n_bytes < end:
-            raise SurveyDataError(f"{where}: truncated, {n_bytes} of {end} bytes")
-        if n_bytes > end:
-            raise SurveyDataError(f"{where}: {n_bytes} bytes, but its HDUs end at {end}: cut short in a header, or with foreign bytes")
-        for index, (place, (checksum, datasum)) in enumerate(zip(places, cards, strict=True)):
-            header_sum = ones_complement_sum(_bytes_at(stream, place["hdrLoc"], place["datLoc"] - place["hdrLoc"]))
-            data_sum = ones_complement_sum(_bytes_at(stream, place["datLoc"], place["datSpan"]))
-            if datasum and int(datasum) % ALL_ONES != data_sum % ALL_ONES:
-                raise SurveyDataError(f"{where}: DATASUM of HDU {index} is {data_sum}, its card says {datasum}: the data are damaged")
-            if checksum and (header_sum + data_sum) % ALL_ONES != 0:
-                raise SurveyDataError(f"{where}: CHECKSUM of HDU {index} fails: header or data are damaged")
+def _verify_checksums(hdus: Sequence[Hdu], where: str) -> None:
+    """Check the checksums that the headers carry."""
+    for index, hdu in enumerate(hdus):
+        checksum, datasum = _card(hdu.cards, "CHECKSUM").strip("0 "), _card(hdu.cards, "DATASUM")
+        header_sum, data_sum = ones_complement_sum(hdu.header), ones_complement_sum(hdu.data)
+        if datasum and int(datasum) % ALL_ONES != data_sum % ALL_ONES:
+            raise SurveyDataError(f"{where}: DATASUM of HDU {index} is {data_sum}, its card says {datasum}: the data are damaged")
+        if checksum and (header_sum + data_sum) % ALL_ONES != 0:
+            raise SurveyDataError(f"{where}: CHECKSUM of HDU {index} fails: header or data are damaged")
 
 
-def _bytes_at(stream: Any, start: int, length: int) -> bytes:
-    """Return a part of an open file."""
-    stream.seek(start)
-    data: bytes = stream.read(length)
-    return data
-
-
-def _verify_image(hdus: fits.HDUList, plane: str, where: str) -> tuple[fits.Header, tuple[int, int]]:
-    """Check that HDU 1 is an image of a possible size and type whose every tile decodes; return its header and shape."""
+def _verify_image(hdus: Sequence[Hdu], plane: str, where: str) -> tuple[Cards, tuple[int, int]]:
+    """Check that HDU 1 is an image of a possible size and type whose every tile decodes; return its cards and shape."""
     if len(hdus) < 2:
         raise SurveyDataError(f"{where}: no HDU 1")
-    shape = tuple(int(n) for n in hdus[1].shape)
+    image = hdus[1]
+    shape = image_shape(image.cards)
     if len(shape) != 2 or not all(1 <= n <= BRICK_SIZE_PIX for n in shape):
         raise SurveyDataError(f"{where}: HDU 1 has shape {shape}, expected two axes of 1..{BRICK_SIZE_PIX} pixels")
-    pixels = hdus[1].data
+    if image.is_compressed:
+        image.decode()
     is_integer = split_plane(plane)[0] in _INTEGER_KINDS
-    if pixels is None or pixels.shape != shape or (pixels.dtype.kind in "iu") != is_integer:
-        found = "nothing" if pixels is None else f"{pixels.dtype} {pixels.shape}"
-        raise SurveyDataError(f"{where}: decoded to {found}, expected {'integers' if is_integer else 'floats'} of shape {shape}")
-    return hdus[1].header, (shape[0], shape[1])
+    if image.is_integer != is_integer:
+        found, expected = ("integers" if flag else "floats" for flag in (image.is_integer, is_integer))
+        raise SurveyDataError(f"{where}: holds {found}, expected {expected} of shape {shape}")
+    return image.cards, (shape[0], shape[1])
 
 
 def _verify_identity(header: Mapping[str, Any], plane: str, brickname: str, where: str) -> None:
