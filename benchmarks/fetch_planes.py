@@ -2,9 +2,10 @@
 
 A server in a process of its own sends 20 MB/s in all and waits 20 ms before each answer (or before the first of each connection), whatever
 asks. Both clients have the same number of connections and ask for the same files, planes and lists of checksums. curl writes what comes;
-`PlaneSource.fetch_all` proves each plane, flushes it to the disk and writes its mark. Planes are random noise in the survey's own format.
+`PlaneSource.fetch_all` proves each plane, flushes it to the disk and writes its mark. Planes are random noise in the
+survey's own format, the same for every brick.
 
-    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/fetch_planes.py [--cases 224:60 900:10 3600:1] [--connections 4]
+    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m benchmarks.fetch_planes [--cases 200:40 1000:5 3600:1] [--connections 4]
 """
 
 import argparse
@@ -28,11 +29,11 @@ from halo_core.constants import BANDS
 from halo_core.stages.cache import planes_needed
 from halo_core.survey.layout import checksums_key, plane_key, planes_for, split_plane
 from halo_core.survey.mock import MockBrick, MockSurvey, mock_bricks
-from halo_core.survey.mock_files import write_plane
 from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.http_files import HttpFiles
 from luigi_tasks.http_source import FetchSettings, forget_connections
 from luigi_tasks.objects import open_objects
+from tests.fixtures.planes import compressed_plane, plane_of_brick
 
 CHUNK_BYTES = 1 << 16
 SEED = 29
@@ -113,11 +114,14 @@ def make_planes(root: Path, size: int, n_bricks: int) -> list[str]:
     rng = np.random.Generator(np.random.Philox(key=SEED))
     parameters = MockSurvey(seed=SEED, n_bricks=n_bricks, brick_size_pix=max(size, 160), lrgs_per_brick=1)
     bricks: list[MockBrick] = [replace(brick, size_pix=size) for brick in mock_bricks(parameters)]
+    kinds = {split_plane(plane)[0]: plane for plane in planes_for(BANDS)}
+    compressed = {kind: compressed_plane(plane, pixels(kind, size, rng)) for kind, plane in kinds.items()}
     for brick in bricks:
         lines = []
         for plane in planes_for(BANDS):
             path = root / plane_key(brick.brickname, plane)
-            write_plane(path, plane, pixels(split_plane(plane)[0], size, rng), parameters=parameters, brick=brick)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(plane_of_brick(compressed[split_plane(plane)[0]], plane, parameters, brick))
             lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()} *{path.name}\n")
         listed = root / checksums_key(brick.brickname)
         listed.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +147,7 @@ def curl_s(url: str, keys: list[str], target: Path, n_connections: int) -> float
         words,
     ]
     start = time.perf_counter()
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
@@ -188,7 +192,7 @@ def run_case(folder: Path, size: int, n_bricks: int, given: argparse.Namespace) 
 def main() -> None:
     """Print a line for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", default=["224:60", "900:10", "3600:1"], help="side of the planes [pix]:number of bricks")
+    parser.add_argument("--cases", nargs="+", default=["200:40", "1000:5", "3600:1"], help="side of the planes [pix]:number of bricks")
     parser.add_argument("--connections", type=int, default=4, help="of both clients")
     parser.add_argument("--mb-per-s", type=float, default=20.0, help="of the server, all connections together")
     parser.add_argument("--pause-ms", type=float, default=20.0, help="of the server")

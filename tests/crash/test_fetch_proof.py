@@ -3,7 +3,6 @@
 The suite takes 200 planes; `make fetch-proof` takes 2,000.
 """
 
-import io
 import json
 import os
 import subprocess
@@ -17,20 +16,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from astropy.io import fits
 
 from halo_core.constants import BANDS
 from halo_core.seeds import hash_order
 from halo_core.stages.cache import planes_needed
-from halo_core.survey import mock_files
-from halo_core.survey.fits_bytes import timeless
-from halo_core.survey.layout import checksums_key, plane_key, planes_for, split_plane
+from halo_core.survey.layout import checksums_key, plane_key, planes_for
 from halo_core.survey.mock import MockSurvey, mock_bricks
 from luigi_tasks import fetch
 from luigi_tasks.fetch import ABSENT, MAX_ATTEMPTS
 from luigi_tasks.object_protocol import sha256_of
 from luigi_tasks.objects import Objects, open_objects
 from tests.fixtures.http_archive import Archive, Fault, archive_of
+from tests.fixtures.planes import compressed_plane, plane_of_brick
 from tests.fixtures.services import wait_until
 from tests.fixtures.storage import BUCKET, S3Server, name_server
 
@@ -94,33 +91,21 @@ def kinds_of(keys: list[str]) -> dict[str, str]:
 
 
 def make_archive(folder: Path) -> list[tuple[str, str]]:
-    """Write every brick's small planes, and a list of checksums for every second brick; return what is wanted of them.
-
-    Pixels are compressed once for all bricks; what differs between bricks is the headers, and with them the checksums.
-    """
+    """Write every brick's small planes, and a list of checksums for every second brick; return what is wanted of them."""
     parameters = MockSurvey(seed=41, n_bricks=N_BRICKS, brick_size_pix=160, lrgs_per_brick=1)
     bricks = {brick.brickname: replace(brick, size_pix=SIDE_PIX) for brick in mock_bricks(parameters)}
     wanted = planes_needed(bricks, BANDS)
-    plain = {plane: plain_file(plane) for plane in planes_for(BANDS)}
+    shape = (SIDE_PIX, SIDE_PIX)
+    plain = {plane: compressed_plane(plane, np.full(shape, 7, "i2" if plane == "maskbits" else "f4")) for plane in planes_for(BANDS)}
     for number, (brickname, plane) in enumerate(wanted):
         path, listed = folder / plane_key(brickname, plane), folder / checksums_key(brickname)
         for file in (path, listed):
             file.parent.mkdir(parents=True, exist_ok=True)
-        cards = mock_files._brick_cards(parameters, bricks[brickname]) + mock_files._type_cards(*split_plane(plane))
-        path.write_bytes(timeless(plain[plane], cards=[b"", cards], comment="proof"))
+        path.write_bytes(plane_of_brick(plain[plane], plane, parameters, bricks[brickname]))
         if number // len(plain) % 2:
             with listed.open("a") as file:
                 file.write(f"{sha256_of(path)} *{path.name}\n")
     return wanted
-
-
-def plain_file(plane: str) -> bytes:
-    """Return a file of a plane's pixels, without cards of any brick."""
-    dtype = np.int16 if plane == "maskbits" else np.float32
-    hdu = fits.CompImageHDU(np.full((SIDE_PIX, SIDE_PIX), 7, dtype), compression_type="GZIP_1", quantize_level=0.0)
-    content = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(content)
-    return content.getvalue()
 
 
 def plant(archive: Archive, keys: list[str]) -> dict[str, str]:
