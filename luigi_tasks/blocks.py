@@ -20,6 +20,7 @@ from halo_core.store.sessions import read
 from halo_core.survey.verification import planes_off_grid
 from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.leases import Lease, leased
+from luigi_tasks.local_cache import release_copies
 from luigi_tasks.objects import Objects, open_objects
 from luigi_tasks.places import open_survey
 from luigi_tasks.plane_budget import plane_budget
@@ -105,6 +106,8 @@ class BlockTask(luigi.Task):
         except LeaseLostError:
             if not self.complete():
                 raise
+        finally:
+            release_copies()
         self.say_progress(self.word)
 
     def _pinned(self) -> AbstractContextManager[None]:

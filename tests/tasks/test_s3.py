@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import ConfigurationError, ObjectStoreError
-from luigi_tasks.local_cache import LocalCache
 from luigi_tasks.objects import open_objects
 from luigi_tasks.s3 import PART_BYTES, S3Objects
 from luigi_tasks.s3_client import S3Settings
@@ -277,20 +276,6 @@ def test_an_endpoint_with_a_password_is_refused_and_not_repeated(s3_root: str) -
 def test_a_server_named_by_boto3_s_own_environment_is_used(s3_server: S3Server, s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name_server(monkeypatch, s3_server.url)
     assert open_objects(s3_root).put("a/b", b"x").n_bytes == 1
-
-
-def test_local_copies_stay_below_their_size_and_what_is_in_use_stays(tmp_path: Path) -> None:
-    cache = LocalCache(tmp_path, "s3://bucket", max_bytes=1000)
-
-    def copy(number: int) -> Path:
-        return cache.path(f"a/{number}", "tag", lambda temporary: temporary.write_bytes(b"x" * 400) and None)
-
-    old = [copy(number) for number in range(2)]
-    for path in old:
-        os.utime(path, (time.time() - 7200, time.time() - 7200))
-    copy(0)
-    new = [copy(number) for number in range(2, 6)]
-    assert [path.exists() for path in (*old, *new)] == [True, False, True, True, True, True]
 
 
 def test_a_full_local_disk_is_an_error_that_says_so(direct: S3Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
