@@ -9,6 +9,7 @@ from luigi.execution_summary import LuigiStatusCode
 from halo_core.records import PLANES
 from halo_core.store.cache import store_planes
 from halo_core.store.sessions import begin, read
+from halo_core.survey.layout import planes_for
 from luigi_tasks import CacheCoadds
 from luigi_tasks.cli import main
 from luigi_tasks.fetch import ABSENT
@@ -24,6 +25,7 @@ REASONS = (
     "legacysurvey-0002p000-image-g.fits.fz: truncated, 6 of 7 bytes",
     f"legacysurvey-0003p000-nexp-g.fits.fz: sha256 {'ab' * 32}, the archive's list says {'01' * 32}",
 )
+TIMES = "SELECT brickname, plane, fetched_at, fetch_seconds FROM coadd_planes WHERE fetch_seconds IS NOT NULL ORDER BY brickname, plane"
 
 
 def test_reasons_that_differ_in_the_file_or_in_numbers_alone_are_one(migrated_url: str) -> None:
@@ -44,13 +46,32 @@ def test_reasons_that_differ_in_the_file_or_in_numbers_alone_are_one(migrated_ur
         assert outcome_lines(connection, "other") == []
 
 
-def test_a_cache_that_is_done_says_once_what_became_of_its_planes_and_so_do_status_and_report(
+def test_after_each_block_the_log_says_how_many_planes_of_the_whole_stage_are_done(
+    place_before_pixels: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = place_before_pixels
+    with caplog.at_level(logging.INFO, logger="luigi_tasks.blocks"):
+        assert place.run(CacheCoadds) == LuigiStatusCode.SUCCESS
+        assert place.run() == LuigiStatusCode.SUCCESS
+    asked = [row["n_bricks"] * len(planes_for("grz")) for row in place.rows("SELECT n_bricks FROM blocks WHERE n_tasks > 0 ORDER BY block")]
+    n_planes = sum(asked) // 2
+    said = [record.message for record in caplog.records if record.name == "luigi_tasks.blocks"]
+    cached, injected = said[:3], said[3:]
+    assert cached[-1].startswith(f"cache: {n_planes} of {n_planes} planes, ")
+    assert cached[-1].endswith("/s, done; 3 of 3 blocks")
+    assert all(f" of {n_planes} planes, " in line and " left; " in line for line in cached[:-1])
+    assert injected[-1].endswith(f"; 3 of 3 blocks, {n_planes} of {n_planes} planes")
+
+
+def test_a_cache_that_is_done_says_once_what_became_of_its_planes_and_keeps_the_times_of_their_fetches(
     place_before_pixels: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = place_before_pixels
     with caplog.at_level(logging.INFO, logger="luigi_tasks.block_stage"):
         assert place.run(CacheCoadds) == LuigiStatusCode.SUCCESS
+        times = place.rows(TIMES)
         assert place.run() == LuigiStatusCode.SUCCESS
+    assert place.rows(TIMES) == times != []
     said = [record.message for record in caplog.records if record.message.startswith("cache: ") and " planes " in record.message]
     (n_ok,) = (row["n"] for row in place.rows("SELECT count(*) AS n FROM coadd_planes WHERE status = 'ok'"))
     (n_lost,) = (row["n"] for row in place.rows("SELECT count(*) AS n FROM coadd_planes WHERE status <> 'ok'"))
