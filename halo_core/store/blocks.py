@@ -197,7 +197,7 @@ def failed_blocks(connection: sa.Connection, digest: str) -> dict[int, str]:
 def block_progress(connection: sa.Connection, digest: str) -> BlockProgress:
     """Return counts of finished and planned blocks and tasks of a stage, and the time since its first block started."""
 
-    def total(column: sa.ColumnElement[int], *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    def total(column: sa.SQLColumnExpression[int], *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
         return sa.cast(sa.func.coalesce(sa.func.sum(column).filter(*conditions) if conditions else sa.func.sum(column), 0), sa.BigInteger)
 
     is_finished = Block.finished.is_not(None)
