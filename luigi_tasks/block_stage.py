@@ -1,6 +1,7 @@
 """Stages of block tasks: those still to do yielded in one list, then one commit mark that names every block's objects."""
 
 import hashlib
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
@@ -14,10 +15,13 @@ from halo_core.store.sessions import begin, read
 from luigi_tasks.blocks import PLAN, BlockPlan
 from luigi_tasks.manifest import BuildManifest
 from luigi_tasks.objects import ObjectRecord
+from luigi_tasks.plane_losses import outcome_lines
 from luigi_tasks.progress import link
 from luigi_tasks.stage import Built, StageTask
 from luigi_tasks.targets import BLOCK_MARK, BLOCKS_FILE, StageTarget, block_prefix, committed_marks, stage_prefix
 from luigi_tasks.validation import ValidateStage
+
+logger = logging.getLogger(__name__)
 
 
 class BlockStage(StageTask):
@@ -93,8 +97,16 @@ class BlockStage(StageTask):
         if mark is None:
             built = self._blocks_built(word, blocks)
             mark = target.commit(self.stage_config(built, word=word), built.objects)
+            self._say_outcomes(word)
         with begin(self.state_url) as connection:
             self.finish(connection, word, mark["counts"])
+
+    def _say_outcomes(self, word: str) -> None:
+        """Log what became of the planes, when the cache is done."""
+        if word == "cache":
+            with read(self.state_url) as connection:
+                for line in outcome_lines(connection, self.digest_of(word)):
+                    logger.info("cache: %s", line)
 
     def _blocks_built(self, word: str, blocks: list[int]) -> Built:
         """Return the objects of every block, marks included, and the sums of what the blocks counted."""

@@ -18,8 +18,10 @@ from halo_core.stages.injection import InjectionConfig
 from halo_core.stamps import CUTOUTS_FILE
 from halo_core.store import blocks as block_rows
 from halo_core.store.sessions import read
+from halo_core.survey.layout import planes_for
 from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.leases import Lease, leased
+from luigi_tasks.local_cache import release_copies
 from luigi_tasks.objects import ObjectRecord, Objects, open_objects, sha256_of
 from luigi_tasks.places import open_survey
 from luigi_tasks.plane_budget import plane_budget
@@ -111,6 +113,8 @@ class BlockTask(luigi.Task):
         except LeaseLostError:
             if not self.complete():
                 raise
+        finally:
+            release_copies()
         self.say_progress(self.word)
 
     def _pinned(self) -> AbstractContextManager[None]:
@@ -125,11 +129,18 @@ class BlockTask(luigi.Task):
         """Do what is not committed and load the rows, the lease finished in the same transaction."""
 
     def say_progress(self, name: str) -> None:
-        """Log how far the whole stage is, by the state's count and clock."""
+        """Log how far the whole stage is, in tasks and in planes, by the state's count and clock."""
         with read(self.state_url) as connection:
             found = block_rows.block_progress(connection, self.digest)
-        line = describe(name, done=found.n_tasks_finished, total=found.n_tasks, unit="tasks", elapsed_s=found.elapsed_s or 0.0)
-        logger.info("%s; %d of %d blocks", line, found.n_finished, found.n_blocks)
+        per_brick = len(planes_for(BlockPlan.read(self.objects, self.word, self.digest).injection.bands))
+        planes = {"done": per_brick * found.n_bricks_finished, "total": per_brick * found.n_bricks}
+        tasks = {"done": found.n_tasks_finished, "total": found.n_tasks}
+        elapsed_s, blocks = found.elapsed_s or 0.0, f"{found.n_finished:,} of {found.n_blocks:,} blocks"
+        if name == "cache":
+            logger.info("%s; %s", describe(name, **planes, unit="planes", elapsed_s=elapsed_s), blocks)
+        else:
+            line = describe(name, **tasks, unit="tasks", elapsed_s=elapsed_s)
+            logger.info("%s; %s, %s of %s planes", line, blocks, f"{planes['done']:,}", f"{planes['total']:,}")
 
 
 def block_tasks(objects: Objects, plan: BlockPlan, block: int) -> pa.Table:

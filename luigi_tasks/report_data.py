@@ -21,6 +21,7 @@ from luigi_tasks.campaign import SELECTION
 from luigi_tasks.hosts import stored_stamps
 from luigi_tasks.identity import VALIDATED
 from luigi_tasks.objects import Objects
+from luigi_tasks.plane_losses import plane_outcomes
 from luigi_tasks.targets import (
     BLOCKS_FILE,
     CELLS_FILE,
@@ -98,6 +99,7 @@ def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str
         gallery=_gallery(run) if run.has("injection") else [],
         configuration=run.config,
         provenance=_provenance(run),
+        planes=[found._asdict() for found in plane_outcomes(connection, run.digests["cache"])] if "cache" in run.digests else [],
     )
 
 

@@ -69,6 +69,8 @@ class ReportData:
         Pictures.
     configuration, provenance : mapping of str to object
         Parameters; digests, versions, seeds, fingerprints.
+    planes : sequence of mapping
+        status, reason, planes, bytes.
     """
 
     campaign: str
@@ -86,3 +88,4 @@ class ReportData:
     gallery: Sequence[Stamps]
     configuration: Mapping[str, object]
     provenance: Mapping[str, object]
+    planes: Sequence[Row] = ()

@@ -22,7 +22,7 @@ from halo_core.report.tables import (
     share,
 )
 
-SCIENCE_VERSION = 1
+SCIENCE_VERSION = 2
 """Raised whenever the code changes a byte of the page."""
 
 _MAX_LEFT_OUT = 12
@@ -89,6 +89,7 @@ def _content(data: ReportData) -> dict[str, object]:
         "gallery": [_triplet(stamps) for stamps in data.gallery],
         "controls": controls_table(data.controls, labels),
         "losses": losses_table(data.losses),
+        "planes": from_rows("Planes of the survey, by reason", data.planes),
         "scatter": _scatter_table(data, labels),
         "cut_flow": from_rows("Cut flow of the parent catalogue", data.cut_flow),
         "supply": from_rows("Strata, supply and reductions of the plan", data.supply),

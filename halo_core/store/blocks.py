@@ -26,13 +26,18 @@ class BlockPlan(NamedTuple):
 
 
 class BlockProgress(NamedTuple):
-    """How far the blocks of a stage are; `elapsed_s` is the database's clock since the first start, None before it."""
+    """How far the blocks of a stage are; `elapsed_s` is the database's clock since the first start, None before it.
+
+    A brick of two blocks counts for each.
+    """
 
     n_finished: int
     n_blocks: int
     n_tasks_finished: int
     n_tasks: int
     elapsed_s: float | None
+    n_bricks_finished: int
+    n_bricks: int
 
 
 class Lease(NamedTuple):
@@ -191,12 +196,19 @@ def failed_blocks(connection: sa.Connection, digest: str) -> dict[int, str]:
 
 def block_progress(connection: sa.Connection, digest: str) -> BlockProgress:
     """Return counts of finished and planned blocks and tasks of a stage, and the time since its first block started."""
+
+    def total(column: sa.SQLColumnExpression[int], *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.cast(sa.func.coalesce(sa.func.sum(column).filter(*conditions) if conditions else sa.func.sum(column), 0), sa.BigInteger)
+
+    is_finished = Block.finished.is_not(None)
     query = sa.select(
         sa.func.count(Block.finished),
         sa.func.count(Block.block),
-        sa.cast(sa.func.coalesce(sa.func.sum(Block.n_tasks).filter(Block.finished.is_not(None)), 0), sa.BigInteger),
-        sa.cast(sa.func.coalesce(sa.func.sum(Block.n_tasks), 0), sa.BigInteger),
+        total(Block.n_tasks, is_finished),
+        total(Block.n_tasks),
         _seconds_from(connection, sa.func.min(Block.started), _clock(connection, 0.0)),
+        total(Block.n_bricks, is_finished),
+        total(Block.n_bricks),
     )
     return BlockProgress(*connection.execute(query.where(Block.stage_digest == digest)).one())
 

@@ -15,6 +15,7 @@ from halo_core.store import blocks, campaigns, injection, summary, validation
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import read
 from luigi_tasks.cli.options import configured_value, state_url_option
+from luigi_tasks.plane_losses import outcome_lines
 from luigi_tasks.report_data import errors_of_run
 
 _EXAMPLE = (
@@ -39,6 +40,7 @@ def status(campaign: str | None, state_url: str) -> None:
         digests = campaigns.run_digests(connection, run.campaign_id)
         console.print(_progress(connection, run.name), "")
         _print_books(console, connection, run.name, digests)
+        _print_planes(console, connection, digests)
         _print_workers(console, connection, digests)
         _print_failures(console, connection, digests)
         if "summary" in digests:
@@ -96,6 +98,13 @@ def _print_books(console: Console, connection: sa.Connection, name: str, digests
     console.print(
         "Not evaluated, by reason: " + (", ".join(f"{reason} {n:,}" for reason, n in sorted(lost.items())) or "none"), highlight=False
     )
+
+
+def _print_planes(console: Console, connection: sa.Connection, digests: Mapping[str, str]) -> None:
+    """Print what became of the survey's planes so far."""
+    lines = outcome_lines(connection, digests["cache"]) if "cache" in digests else []
+    for line in ("Planes by reason:", *lines) if lines else ():
+        console.print(line, highlight=False, markup=False)
 
 
 def _print_workers(console: Console, connection: sa.Connection, digests: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ Each is an error that says what is wrong, or only costs time; when it is over, t
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -17,13 +18,21 @@ import sqlalchemy as sa
 from luigi.execution_summary import LuigiStatusCode
 
 from halo_core.errors import ObjectStoreError
+from halo_core.stages.cache import planes_needed
 from halo_core.store import schema
+from halo_core.survey.layout import plane_key
+from halo_core.survey.mock import MockSurvey, mock_bricks
 from luigi_tasks import BuildParent, InjectAll
-from luigi_tasks.objects import Objects
+from luigi_tasks.fetch import PlaneSource
+from luigi_tasks.http_files import HttpFiles
+from luigi_tasks.http_source import FetchSettings, forget_connections
+from luigi_tasks.objects import FolderObjects, Objects, sha256_of
+from luigi_tasks.plane_budget import plane_mark
 from tests.crash.content import content_of, held_leases
 from tests.fixtures.campaigns import Place, new_place
 from tests.fixtures.commands import TIMEOUT_S, environment, lay_out, luigi_words, run_command
 from tests.fixtures.databases import new_database, url_text
+from tests.fixtures.http_archive import archive_of
 from tests.fixtures.proxy import Fault, Proxy
 from tests.fixtures.services import Postgres
 from tests.fixtures.storage import S3Server, new_s3_place
@@ -78,6 +87,32 @@ def test_a_full_disk_stops_the_run_says_so_and_leaves_nothing_wrong(
     done = run_command(place.folder, luigi_words("RunCampaign", "--workers", "2"))
     assert done.returncode == 0, done.stdout[-3000:]
     assert same(place.state_url, place.objects, done_place)
+
+
+@pytest.mark.skipif(not can_mount(), reason="mounting a small disk needs root's rights")
+def test_a_disk_that_is_full_while_planes_come_from_a_server_is_a_clear_stop_and_no_loss(
+    tiny_survey: tuple[MockSurvey, Path], tmp_path: Path, resize: Callable[[str], None]
+) -> None:
+    wanted = planes_needed([brick.brickname for brick in mock_bricks(tiny_survey[0])[:2]], "grz")
+    objects = FolderObjects(tmp_path / "halo_data/objects")
+    forget_connections()
+    with archive_of(tiny_survey[1]) as archive:
+        settings = FetchSettings(connections=2, local_copies=str(tmp_path / "copies"))
+        source = PlaneSource(HttpFiles(archive.url, settings), "dr10-x", objects)
+        resize("300k")
+        with pytest.raises(ObjectStoreError, match=r"No space left on device; free some space"):
+            source.fetch_all(wanted, block=0)
+        whole = [key for key in objects.list_sizes("cache/dr10-x/coadd") if objects.size(plane_mark(key))]
+        assert 0 < len(whole) < len(wanted)
+        resize("64m")
+        rows = source.fetch_all(wanted, block=0)
+        assert [row["status"] for row in rows] == ["ok"] * len(wanted)
+        assert [row["attempts"] for row in rows].count(0) == len(whole)
+        for row in rows:
+            assert sha256_of(objects.path(row["key"])) == sha256_of(tiny_survey[1] / plane_key(row["brickname"], row["plane"]))
+        asked = Counter(path for _, path, _, _ in archive.asked)
+        assert [asked["/" + key.removeprefix("cache/dr10-x/")] for key in whole] == [1] * len(whole)
+    forget_connections()
 
 
 def test_a_store_that_is_busy_and_slow_all_the_time_only_costs_time(

@@ -104,9 +104,9 @@ def test_a_plan_is_recorded_once_and_cannot_change(connection):
 
 
 def test_progress_counts_finished_blocks_and_the_databases_clock(connection):
-    assert blocks.block_progress(connection, "a1b2") == (0, 0, 0, 0, None)
+    assert blocks.block_progress(connection, "a1b2") == (0, 0, 0, 0, None, 0, 0)
     blocks.plan_blocks(connection, "a1b2", PLANS)
-    assert blocks.block_progress(connection, "a1b2") == (0, 3, 0, 32, None)
+    assert blocks.block_progress(connection, "a1b2") == (0, 3, 0, 32, None, 0, 4)
     past = {"sqlite": "datetime('now', '-90 seconds')", "postgresql": "now() - interval '90 seconds'"}[connection.dialect.name]
     for number in (0, 1):
         assert take(connection, number)
@@ -114,6 +114,7 @@ def test_progress_counts_finished_blocks_and_the_databases_clock(connection):
     blocks.finish_block(connection, "a1b2", 0)
     progress = blocks.block_progress(connection, "a1b2")
     assert progress[:4] == (1, 3, 20, 32)
+    assert progress[5:] == (2, 4)
     assert progress.elapsed_s == pytest.approx(90.0, abs=3.0)
 
 

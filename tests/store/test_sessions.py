@@ -152,7 +152,8 @@ def _create_table(url: str, worker: int) -> None:
         connection.execute(sa.text(f"CREATE TABLE t{worker} (x BIGINT)"))
 
 
-def _record_stage(url: str, begun) -> None:
+def _record_stage(url: str, may_begin, begun) -> None:
+    may_begin.wait(60.0)
     with sessions.begin(url) as connection:
         begun.set()
         stages.record_stage(connection, "a1b2", "injection", 1, {}, "0.1.0")
@@ -161,11 +162,12 @@ def _record_stage(url: str, begun) -> None:
 def test_a_stage_that_is_finished_while_another_worker_registers_it_stays_done(migrated_url):
     with sessions.begin(migrated_url) as connection:
         stages.record_stage(connection, "a1b2", "injection", 1, {}, "0.1.0")
-    begun = FORK.Event()
-    other = FORK.Process(target=_record_stage, args=(migrated_url, begun))
+    may_begin, begun = FORK.Event(), FORK.Event()
+    other = FORK.Process(target=_record_stage, args=(migrated_url, may_begin, begun))
+    other.start()
     with sessions.begin(migrated_url) as connection:
         stages.finish_stage(connection, "a1b2", {})
-        other.start()
+        may_begin.set()
         begun.wait(2.0)
         time.sleep(1.0)
     other.join(timeout=300)

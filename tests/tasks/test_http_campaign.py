@@ -78,3 +78,11 @@ def test_every_plane_is_asked_for_once_and_once_more_for_each_fault(served: Plac
     assert archive.counts("/coadd/") == {"GET": n_planes + 7}
     assert served.run() == LuigiStatusCode.SUCCESS
     assert archive.counts("/coadd/") == {"GET": n_planes + 7}
+
+
+def test_the_state_knows_when_each_plane_was_fetched_and_how_long_that_took(served: Place) -> None:
+    rows = served.rows("SELECT attempts, fetched_at, fetch_seconds FROM coadd_planes")
+    assert {row["attempts"] > 0 for row in rows} >= {True}
+    for row in rows:
+        assert (row["fetched_at"] is not None) == (row["fetch_seconds"] is not None) == (row["attempts"] > 0)
+    assert max(row["fetch_seconds"] or 0.0 for row in rows) >= 1.0  # the pause that the server asked for

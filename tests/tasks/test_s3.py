@@ -5,13 +5,11 @@ import logging
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from halo_core.errors import ConfigurationError, ObjectStoreError
-from luigi_tasks.local_cache import LocalCache
 from luigi_tasks.objects import open_objects
 from luigi_tasks.s3 import PART_BYTES, S3Objects
 from luigi_tasks.s3_client import S3Settings
@@ -311,40 +309,6 @@ def test_an_endpoint_with_a_password_is_refused_and_not_repeated(s3_root: str, m
 def test_a_server_named_by_boto3_s_own_environment_is_used(s3_server: S3Server, s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name_server(monkeypatch, s3_server.url)
     assert open_objects(s3_root).put("a/b", b"x").n_bytes == 1
-
-
-def test_local_copies_stay_below_their_size_and_what_is_in_use_stays(tmp_path: Path) -> None:
-    cache = LocalCache(tmp_path, "s3://bucket", max_bytes=1000)
-
-    def copy(number: int) -> Path:
-        return cache.path(f"a/{number}", "tag", lambda temporary: temporary.write_bytes(b"x" * 400) and None)
-
-    old = [copy(number) for number in range(2)]
-    for path in old:
-        os.utime(path, (time.time() - 7200, time.time() - 7200))
-    copy(0)
-    new = [copy(number) for number in range(2, 6)]
-    assert [path.exists() for path in (*old, *new)] == [True, False, True, True, True, True]
-
-
-def test_a_copy_that_is_asked_for_while_others_are_removed_and_a_file_that_is_written_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = LocalCache(tmp_path, "s3://bucket", max_bytes=100)
-    copy = cache.path("a/0", "tag", lambda temporary: temporary.write_bytes(b"x" * 400) and None)
-    written, left = cache.temporary("a/1"), cache.temporary("a/2")
-    for path, age_s in ((copy, 7200), (written, 7200), (left, 2 * 86400)):
-        path.write_bytes(b"x" * 400)
-        os.utime(path, (time.time() - age_s, time.time() - age_s))
-    found = cache._files
-
-    def ask_meanwhile() -> Iterator[tuple[Path, os.stat_result]]:
-        yield from list(found())
-        cache.path("a/0", "tag", lambda _: None)
-
-    monkeypatch.setattr(cache, "_files", ask_meanwhile)
-    cache._prune()
-    assert [path.exists() for path in (copy, written, left)] == [True, True, False]
 
 
 def test_a_full_local_disk_is_an_error_that_says_so(direct: S3Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
