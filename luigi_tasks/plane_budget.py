@@ -40,18 +40,20 @@ class CacheSettings(luigi.Config):
     """How much is kept, [cache] in luigi.cfg."""
 
     ignore_unconsumed = frozenset({"mode"})
-    max_gb: float = luigi.FloatParameter(default=0.0, description="Size above which unused planes of a survey are removed; 0: none [GB].")
+    max_bytes: float = luigi.FloatParameter(
+        default=0.0, description="Size above which unused planes of a survey are removed, such as 500e9; 0: none [bytes]."
+    )
 
     @classmethod
     def get_task_family(cls) -> str:
         """Return the section's name."""
         return "cache"
 
-    def max_bytes(self) -> int:
+    def n_bytes(self) -> int:
         """Return the budget [bytes], 0 for none."""
-        if not self.max_gb >= 0:
-            raise ConfigurationError(f"[cache] max_gb = {self.max_gb}: 0 (no limit) or a size above it is needed, such as 500")
-        return int(self.max_gb * 1e9)
+        if not self.max_bytes >= 0:
+            raise ConfigurationError(f"[cache] max_bytes = {self.max_bytes}: 0 (no limit) or a size above it is needed, such as 500e9")
+        return int(self.max_bytes)
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,10 @@ class PlaneBudget:
         if n_bytes > self.max_bytes and self._place not in _has_warned:
             _has_warned.add(self._place)
             logger.warning(
-                "cache: running blocks need %.3f GB of %s, above [cache] max_gb = %g; they go on: give it more, or run fewer at a time",
+                "cache: running blocks need %.3f GB of %s, above [cache] max_bytes = %g; they go on: give it more, or run fewer at a time",
                 n_bytes / 1e9,
                 self.source_id,
-                self.max_bytes / 1e9,
+                self.max_bytes,
             )
 
     def _pinned_bricks(self) -> set[str]:
@@ -171,4 +173,4 @@ def plane_mark(key: str) -> str:
 
 def plane_budget(objects: Objects, source_id: str, state_url: str) -> PlaneBudget:
     """Return the budget that luigi.cfg gives the planes of a survey."""
-    return PlaneBudget(objects, source_id, state_url, CacheSettings().max_bytes())
+    return PlaneBudget(objects, source_id, state_url, CacheSettings().n_bytes())

@@ -116,7 +116,7 @@ def test_what_a_running_block_pins_stays_and_it_is_never_starved(objects_root: s
     assert objects.list_sizes("cache/dr10-x/pins") == {}
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert "running blocks need 0.000 GB of dr10-x, above [cache] max_gb" in warnings[0]
+    assert "running blocks need 0.000 GB of dr10-x, above [cache] max_bytes" in warnings[0]
 
 
 def test_a_pin_counts_while_the_block_s_lease_is_alive_and_is_removed_with_it(folder: FolderObjects, state: str) -> None:
@@ -180,17 +180,17 @@ def test_several_that_remove_at_once_remove_no_more_than_one_would(objects_root:
 
 @pytest.mark.parametrize("text", ["-1", "nan"])
 def test_a_budget_that_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"\[cache\] max_gb"):
-        CacheSettings(max_gb=float(text)).max_bytes()
+    with pytest.raises(ConfigurationError, match=r"\[cache\] max_bytes"):
+        CacheSettings(max_bytes=float(text)).n_bytes()
 
 
 @pytest.fixture
 def tight(place_before_pixels: Place) -> Iterator[Place]:
     """A place where less than one block's planes may stay."""
     place_before_pixels.activate()
-    luigi.configuration.get_config().set("cache", "max_gb", "0.0001")
+    luigi.configuration.get_config().set("cache", "max_bytes", "1e5")
     yield place_before_pixels
-    luigi.configuration.get_config().set("cache", "max_gb", "0")
+    luigi.configuration.get_config().set("cache", "max_bytes", "0")
 
 
 def kept(place: Place) -> dict[str, int]:
@@ -200,7 +200,7 @@ def kept(place: Place) -> dict[str, int]:
 
 def test_a_campaign_with_a_tiny_budget_finds_what_one_without_finds(tight: Place, done_place: Place) -> None:
     task = tight.task()
-    luigi.configuration.get_config().set("cache", "max_gb", "0.0001")
+    luigi.configuration.get_config().set("cache", "max_bytes", "1e5")
     assert tight.build(task, workers=2) == LuigiStatusCode.SUCCESS
     assert sum(kept(tight).values()) <= 100_000 < sum(kept(done_place).values())
     found, expected = content_of(tight.objects, tight.state_url), content_of(done_place.objects, done_place.state_url)

@@ -21,8 +21,10 @@ from luigi_tasks.objects import open_objects
 from luigi_tasks.sections import fetched_bricks
 from luigi_tasks.targets import TASKS_FILE, block_prefix
 from tests.fixtures.campaigns import BEFORE_PIXELS, Place, content_by, part_of
+from tests.fixtures.commands import lay_out
 from tests.fixtures.http_archive import Archive, Fault, archive_of
 from tests.fixtures.storage import S3Server, new_s3_place
+from tests.tasks.test_kill import kill_after_first_block
 
 RESULTS = "SELECT task_id, flags, metrics_ok, magnification, snr_matched_r, arc_snr FROM v_task_full ORDER BY task_id"
 PLANES = "SELECT brickname, plane, block, status, reason, sha256, n_bytes FROM coadd_planes ORDER BY brickname, plane"
@@ -96,6 +98,17 @@ def test_the_mode_is_part_of_what_the_cache_is_known_by(place: Place) -> None:
     }
     assert digests["whole"]["manifest"] == digests["sections"]["manifest"]
     assert digests["whole"]["cache"] != digests["sections"]["cache"]
+
+
+def test_a_killed_run_is_completed_by_the_next_to_the_same_objects(cut_place: Place, done_place: Place, tmp_path: Path) -> None:
+    place = Place(part_of(done_place, tmp_path, BEFORE_PIXELS).folder, SECTIONS)
+    lay_out(place)
+    kill_after_first_block(place)
+    assert place.run(InjectAll) == LuigiStatusCode.SUCCESS
+    for name, key in ((RESULTS_FILE, "task_id"), (ARCS_FILE, "physical_id")):
+        assert content_by(place.tables("injection", name), key) == content_by(cut_place.tables("injection", name), key) != {}
+    cut = {key: seen[1] for key, seen in cut_place.seen("cache").items() if key.endswith((CUTOUTS_FILE, ".fz.sha256"))}
+    assert {key: seen[1] for key, seen in place.seen("cache").items() if key.endswith((CUTOUTS_FILE, ".fz.sha256"))} == cut != {}
 
 
 @pytest.fixture
