@@ -6,6 +6,7 @@
 # make scheduler  the central scheduler of a group, on the loopback (docs/scheduler.md)
 # make team-demo  the demo campaign as a group runs it: Postgres, an S3 server, luigid and two workers, started and stopped here
 # make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)
+# make closure    intervals against a planted law: thousands of simulated campaigns (some minutes)
 # make real-field SURVEY=DIR    a real field in survey layout, with DIR/parents.csv
 
 SHELL := /bin/bash
@@ -21,7 +22,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: run real-field test check benchmark scale format lock clean
+.PHONY: run real-field test closure check benchmark scale format lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/halo state upgrade
@@ -50,6 +51,9 @@ crash-test: $(VENV)/installed-dev
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+closure: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m closure -s
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
