@@ -53,7 +53,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
 
 closure: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m closure -s
+	$(BIN)/python -m pytest -m closure --log-cli-level=INFO
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ Truth is the superpopulation mean of a logit with a random effect per sky cell (
 of intervals that cover must lie within the 99.9 % binomial range around [0.94, 0.97].
 """
 
+import logging
+
 import numpy as np
 import pyarrow.compute as pc
 import pytest
@@ -13,6 +15,8 @@ from halo_core.stages.summary_config import SummaryConfig
 from halo_core.statistics import clustered_interval, weighted_interval, wilson_interval
 from tests.fixtures.planted import DETECTOR, THETA_E_ARCSEC, PlantedLaw, campaign, cell_sizes, counts, covered_range
 from tests.fixtures.summaries import summary_config
+
+logger = logging.getLogger(__name__)
 
 LAW = PlantedLaw(mean=0.3, slope=1.2, icc=0.05)
 TRUTHS = LAW.at(LAW.effect)
@@ -24,7 +28,7 @@ N_CELLS = 30
 def assert_covers(n_covered: int, n: int, what: str) -> None:
     """Assert that a number of covering intervals is what a true coverage within [0.94, 0.97] gives."""
     least, most = covered_range(n)
-    print(f"{what}: {n_covered} of {n} cover ({n_covered / n:.4f}); allowed {least} to {most}")
+    logger.info("%s: %d of %d cover (%.4f); allowed %d to %d", what, n_covered, n, n_covered / n, least, most)
     assert least <= n_covered <= most, what
 
 
@@ -76,8 +80,8 @@ def cover_by_campaigns(n_campaigns: int, seed: int) -> None:
         assert_covers(number, n_campaigns, f"end to end, {name}")
 
 
-def test_intervals_cover_a_planted_law_in_three_hundred_simulated_campaigns():
-    cover_by_functions(300, 71, LAW)
+def test_intervals_cover_a_planted_law_in_a_thousand_simulated_campaigns():
+    cover_by_functions(1000, 71, LAW)
 
 
 def test_cells_of_whole_tables_cover_a_planted_law_in_twenty_simulated_campaigns():
