@@ -182,7 +182,8 @@ class CompletenessModel:
         -----
         s has the interval of the delta method on the logit scale, the lapse that of its likelihood; the product joins them by the
         distances of each end from its estimate (MOVER; Zou & Donner 2008, Statistics in Medicine 27, 1693). Their correlation, which
-        makes the interval narrower, counts only where the interval of the lapse stays above 0: at that limit the estimate is one-sided.
+        makes the interval narrower, counts only where the interval of the lapse stays above 0; where it reaches 0, the upper end is that
+        of s alone.
         """
         given = {"theta_e_arcsec": theta_e_arcsec, "psf_fwhm_arcsec": psf_fwhm_arcsec, "snr_matched": snr_matched}
         arrays = {name: positive(values, name) for name, values in given.items()}
@@ -211,9 +212,10 @@ class CompletenessModel:
             s_end = expit(eta + sign * reach)
             of_seen, of_s = s * abs(seen - seen_end), seen * np.abs(s - s_end)
             distance = np.sqrt(np.maximum(of_seen**2 + of_s**2 + 2.0 * np.clip(correlation, -1.0, 1.0) * of_seen * of_s, 0.0))
-            ends.append(
-                np.maximum(seen * s - distance, seen_end * s_end) if sign < 0 else np.minimum(seen * s + distance, seen_end * s_end)
-            )
+            if sign < 0:
+                ends.append(np.maximum(seen * s - distance, seen_end * s_end))
+            else:
+                ends.append(np.minimum(seen * s + distance, seen_end * s_end) if self.lapse_lower > 0.0 else s_end)
         value = np.asarray(seen * s, dtype=np.float64)
         return value, np.minimum(ends[0], value), np.maximum(ends[1], value)
 
