@@ -79,6 +79,16 @@ def test_covariance_is_the_sandwich_between_cells_times_the_stated_factor():
     assert model.small_sample_factor == factor
 
 
+def test_limits_of_the_lapse_are_where_the_profile_drops_by_student_and_the_design_effect():
+    sample = smooth_sample(np.random.default_rng(14), lapse=0.15)
+    model, likelihood = fitted(sample), likelihood_of(sample)
+    deff = model.covariance[3][3] / np.linalg.inv(likelihood.information(np.array(model.coefficients)))[3, 3]
+    expected = stdtrit(model.j_eff - 1.0, 0.975) ** 2 * max(1.0, deff)
+    for lapse in (model.lapse_lower, model.lapse_upper):
+        best = minimize(lambda b, at=lapse: -likelihood.log_likelihood(np.array([*b, at])), model.coefficients[:3], method="Nelder-Mead")
+        assert 2.0 * (model.log_likelihood + best.fun) == pytest.approx(expected, rel=0.01)
+
+
 def test_every_row_twice_changes_neither_estimate_nor_robust_covariance():
     sample = smooth_sample(np.random.default_rng(5))
     once, twice = fitted(sample), fitted(sample.take(np.tile(np.arange(len(sample)), 2)))
@@ -135,6 +145,7 @@ def test_separated_rows_are_refused_as_deterministic(kind):
     outcomes = {"all": line == line, "none": line != line, "threshold with misses": (line > 0) & (rng.random(len(line)) > 0.1)}
     outcome = fit(with_outcome(sample, outcomes.get(kind, line > 0)))
     assert (outcome.status, outcome.model) == (FitStatus.DETERMINISTIC_CRITERION, None), outcome.sentence
+    assert ("a line in theta_e/FWHM and S/N parts" in outcome.sentence) == (kind != "threshold with misses")
 
 
 def test_one_row_on_the_wrong_side_is_no_separation_and_points_on_the_line_are():
