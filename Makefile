@@ -7,6 +7,7 @@
 # make team-demo  the demo campaign as a group runs it: Postgres, an S3 server, luigid and two workers, started and stopped here
 # make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)
 # make fetch-proof 2,000 planes of a server that misbehaves come to S3 through kills of the process (three minutes)
+# make closure    intervals against a planted law: thousands of simulated campaigns (some minutes)
 # make real-field SURVEY=DIR    a real field in survey layout, with DIR/parents.csv
 
 SHELL := /bin/bash
@@ -22,7 +23,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: run real-field test fetch-proof check benchmark scale format lock clean
+.PHONY: run real-field test fetch-proof closure check benchmark scale format lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/halo state upgrade
@@ -54,6 +55,9 @@ fetch-proof: $(VENV)/installed-dev
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+closure: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m closure --log-cli-level=INFO
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

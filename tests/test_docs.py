@@ -12,6 +12,7 @@ import pytest
 
 import luigi_tasks
 from halo_core.flags import Flag
+from halo_core.statistics import FitStatus
 from halo_core.store.models import Base
 from luigi_tasks.cli import main
 
@@ -152,7 +153,7 @@ def test_python_that_is_shown_can_be_imported() -> None:
 
 def test_flags_that_are_named_exist() -> None:
     words = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", all_text()))
-    stems = {str(flag.name) for flag in Flag} | {str(flag.name).rpartition("_")[0] for flag in Flag}
+    stems = {str(flag.name) for flag in Flag} | {str(flag.name).rpartition("_")[0] for flag in Flag} | set(FitStatus)
     others = {"SCIENCE_VERSION", "LUIGI_CONFIG_PATH", "TASK_ID", "HALO_TEST_PG_URL", "HALO_HISTORY_URL"}
     others |= {"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
     assert {word for word in words if word not in others and not word.startswith("AWS_")} <= stems
