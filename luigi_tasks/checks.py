@@ -1,7 +1,7 @@
 """What each stage's checks need: its tables from the store, and a sample of stamps beside the survey's own pixels."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from halo_core.records import Finding
 from halo_core.stages.files import read_table
 from halo_core.stages.planning import PlanRow
 from halo_core.stages.region_statistics import SplitShare, shares_finding
+from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
 from halo_core.stages.validation_campaign import check_campaign
 from halo_core.stages.validation_convergence import render_at_double_effort
 from halo_core.stages.validation_injection import SampledStamp, check_injection, sample_of
@@ -73,20 +74,16 @@ def built_plan(task: IdentifiedTask) -> list[PlanRow]:
     return [PlanRow(**row) for row in design(task)["plan"]]
 
 
-def all_tasks(task: IdentifiedTask) -> pa.Table:
-    """Return the whole manifest."""
-    return pa.concat_tables(_blocks(task, "manifest", TASKS_FILE))
+def tasks_and_results(task: IdentifiedTask, task_columns: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield manifest and results of every block, one after the other, the named columns alone."""
+    return zip(_blocks(task, "manifest", TASKS_FILE, task_columns), _blocks(task, "injection", RESULTS_FILE, columns), strict=True)
 
 
-def all_results(task: IdentifiedTask) -> pa.Table:
-    """Return every result."""
-    return pa.concat_tables(_blocks(task, "injection", RESULTS_FILE))
-
-
-def _blocks(task: IdentifiedTask, word: str, name: str) -> Iterator[pa.Table]:
-    """Yield a table of every block of a stage, one after the other."""
+def _blocks(task: IdentifiedTask, word: str, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield a table of every block of a stage, one after the other; all of its columns, or some."""
     for block in task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist():
-        yield read_table(task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}"))
+        path = task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}")
+        yield read_table(path, None if columns is None else list(columns))
 
 
 def _parent(task: IdentifiedTask) -> list[Finding]:
@@ -129,12 +126,14 @@ def _has_given_splits(task: IdentifiedTask) -> bool:
 
 def _summary(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of the summary."""
-    return check_summary(task.table_of("summary", CELLS_FILE), all_tasks(task), all_results(task), task.summary_config())
+    config = task.summary_config()
+    return check_summary(task.table_of("summary", CELLS_FILE), tasks_and_results(task, TASK_COLUMNS, result_columns(config)), config)
 
 
 def _injection(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of cache and injection."""
-    tasks, results = all_tasks(task), all_results(task)
+    tasks = pa.concat_tables(_blocks(task, "manifest", TASKS_FILE))
+    results = pa.concat_tables(_blocks(task, "injection", RESULTS_FILE))
     with read(task.state_url) as connection:
         planes = plane_rows.planes(connection, stage_digest=task.digest_of("cache"))
     return check_injection(tasks, results, planes, _sample(task, tasks, results))

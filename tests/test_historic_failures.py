@@ -21,7 +21,6 @@ from halo_core.stages import hosts, injection, manifest_hosts, metrics, summary_
 from halo_core.stages.injection import inject_brick
 from halo_core.stages.manifest import build_manifest
 from halo_core.stages.manifest_hosts import Draw
-from halo_core.stages.summary import summarise
 from halo_core.stages.validation import require
 from halo_core.stages.validation_injection import check_injection
 from halo_core.survey.layout import plane_key
@@ -34,7 +33,7 @@ from tests.core.stages import test_metrics as metric_laws
 from tests.core.stages import test_validation_manifest as manifest_checks
 from tests.core.stages.injection_scenes import CONFIG, TinyRun, inject, planes_of, sample_stamps, tiny_run, whole_bricks
 from tests.core.survey import test_photometry as photometry_laws
-from tests.fixtures.summaries import lost, summary_config, tables
+from tests.fixtures.summaries import lost, summarised, summary_config, tables
 
 Patch = pytest.MonkeyPatch
 
@@ -87,24 +86,24 @@ def test_an_einstein_radius_without_sqrt_q_is_caught_in_the_theory(run: TinyRun,
 def test_tasks_without_a_mask_that_are_counted_as_missed_are_caught(monkeypatch: Patch) -> None:
     tasks, results = tables([{}] * 12 + [lost(Flag.MASKBITS_MISSING)] * 4)
     config = summary_config()
-    assert summarise(tasks, results, config)["n_evaluated"][0].as_py() == 12
+    assert summarised(tasks, results, config)["n_evaluated"][0].as_py() == 12
     monkeypatch.setattr(summary_rows, "evaluated", lambda table: np.ones(table.num_rows, dtype=bool))
     with pytest.raises(AccountingError, match="evaluated results have no finite"):
-        summarise(tasks, results, config)
+        summarised(tasks, results, config)
     monkeypatch.setattr(summary_rows, "require_measured", lambda *_: None)
-    cells = summarise(tasks, results, config)
+    cells = summarised(tasks, results, config)
     assert cells["n_evaluated"][0].as_py() == 16
-    findings = validation_summary.check_summary(cells, tasks, results, config)
+    findings = validation_summary.check_summary(cells, [(tasks, results)], config)
     assert "counts_add_up_to_manifest" in {finding.check for finding in findings if not finding.is_ok}
 
 
 def test_a_null_that_is_counted_as_zero_is_caught(run: TinyRun, monkeypatch: Patch) -> None:
     tasks, results = tables([{}] * 11 + [{"snr_matched_r": None}])
     with pytest.raises(AccountingError, match="no finite snr_matched_r"):
-        summarise(tasks, results, summary_config())
+        summarised(tasks, results, summary_config())
     right = summary_rows._floats
     monkeypatch.setattr(summary_rows, "_floats", lambda table, name: np.nan_to_num(right(table, name)))
-    assert summarise(tasks, results, summary_config())["n_evaluated"][0].as_py() == 12  # the summary alone would not see it now
+    assert summarised(tasks, results, summary_config())["n_evaluated"][0].as_py() == 12  # the summary alone would not see it now
     row = next(i for i, result in enumerate(run.results.to_pylist()) if result["snr_matched_r"] is not None)
     values = [None if i == row else value for i, value in enumerate(run.results["snr_matched_r"].to_pylist())]
     place = run.results.column_names.index("snr_matched_r")
