@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from halo_core.stages.summary import summarise
 from halo_core.stages.summary_blocks import gather
 from halo_core.stages.summary_controls import control_table
+from halo_core.stages.summary_ecsv import write_ecsv
 from halo_core.stages.summary_regions import region_cells
 from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
 from halo_core.store.summary import store_cells
@@ -15,7 +16,7 @@ from luigi_tasks.checks import tasks_and_results
 from luigi_tasks.injection import InjectAll
 from luigi_tasks.parent import set_members
 from luigi_tasks.stage import Built, StageTask, put_table
-from luigi_tasks.targets import CELLS_FILE, CONTROLS_FILE, REGIONS_FILE
+from luigi_tasks.targets import CELLS_ECSV_FILE, CELLS_FILE, CONTROLS_FILE, REGIONS_FILE
 from luigi_tasks.validation import ValidateStage
 
 
@@ -37,6 +38,10 @@ class SummariseCompleteness(StageTask):
         built = Built(counts={"n_cells": cells.num_rows, "n_region_cells": regions.num_rows})
         for name, table in ((CELLS_FILE, cells), (REGIONS_FILE, regions)):
             built.objects[self.key_of(self.word, name)] = put_table(self.objects, self.key_of(self.word, name), table)
+        ecsv_key = self.key_of(self.word, CELLS_ECSV_FILE)
+        temporary = self.objects.temporary(ecsv_key)
+        write_ecsv(temporary, cells)
+        built.objects[ecsv_key] = self.objects.put_file(ecsv_key, temporary)
         controls = json.dumps(control_table(((one.key, one.controls) for one in campaign), config), indent=1, sort_keys=True)
         built.objects[self.key_of(self.word, CONTROLS_FILE)] = self.objects.put(self.key_of(self.word, CONTROLS_FILE), controls.encode())
         return built

@@ -8,6 +8,7 @@ import pyarrow as pa
 from halo_core.records import REGION_CELLS, conform
 from halo_core.stages.summary_blocks import ExperimentRows
 from halo_core.stages.summary_config import SummaryConfig
+from halo_core.stages.summary_pools import compact
 from halo_core.stages.summary_rows import SUBSETS, Injections
 from halo_core.statistics.regions import between_region_scatter
 
@@ -59,29 +60,30 @@ def _experiment_regions(experiment: ExperimentRows, config: SummaryConfig) -> It
         return
     for subset in SUBSETS:
         rows = experiment.injections.of_subset(subset)
-        for criterion in config.criteria:
-            if len(rows):
-                shared = {**experiment.key, "criterion": criterion.name, "criterion_version": criterion.version, "subset": subset}
-                yield _region_table(rows, criterion.name, shared)
+        if len(rows):
+            yield from _region_tables(rows, {**experiment.key, "subset": subset}, config)
 
 
-def _region_table(injections: Injections, criterion: str, shared: Mapping[str, object]) -> pa.Table:
-    """Return the counts of each (region, Einstein radius) that occurs."""
+def _region_tables(injections: Injections, key: Mapping[str, object], config: SummaryConfig) -> Iterator[pa.Table]:
+    """Yield the counts of each (region, Einstein radius) that occurs, by criterion."""
     theta_e = injections.axes["theta_e_arcsec"]
     regions, region = np.unique(injections.region_id, return_inverse=True)
-    pools, pool = np.unique(region * len(theta_e.values) + theta_e.codes, return_inverse=True)
+    pools, pool = compact(region * len(theta_e.values) + theta_e.codes, len(regions) * len(theta_e.values))
+    n_task = np.bincount(pool, minlength=len(pools))
     n_evaluated = np.bincount(pool[injections.is_evaluated], minlength=len(pools))
-    n_recovered = np.bincount(pool[injections.recovered[criterion]], minlength=len(pools))
-    columns: dict[str, object] = {name: [value] * len(pools) for name, value in shared.items()}
-    columns |= {
-        "region_id": regions[pools // len(theta_e.values)],
-        "theta_e_arcsec": np.asarray(theta_e.values, dtype=np.float64)[pools % len(theta_e.values)],
-        "n_task": np.bincount(pool, minlength=len(pools)),
-        "n_evaluated": n_evaluated,
-        "n_recovered": n_recovered,
-        "completeness": n_recovered / np.where(n_evaluated > 0, n_evaluated, np.nan),
-    }
-    return conform(columns, REGION_CELLS, where="region cells")
+    for criterion in config.criteria:
+        n_recovered = np.bincount(pool[injections.recovered[criterion.name]], minlength=len(pools))
+        shared = {**key, "criterion": criterion.name, "criterion_version": criterion.version}
+        columns: dict[str, object] = {name: [value] * len(pools) for name, value in shared.items()}
+        columns |= {
+            "region_id": regions[pools // len(theta_e.values)],
+            "theta_e_arcsec": np.asarray(theta_e.values, dtype=np.float64)[pools % len(theta_e.values)],
+            "n_task": n_task,
+            "n_evaluated": n_evaluated,
+            "n_recovered": n_recovered,
+            "completeness": n_recovered / np.where(n_evaluated > 0, n_evaluated, np.nan),
+        }
+        yield conform(columns, REGION_CELLS, where="region cells")
 
 
 def _or_none(value: float) -> float | None:

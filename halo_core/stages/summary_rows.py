@@ -5,6 +5,7 @@ An experiment is one (tier, grid, stamp size, bandset). Its cells depend on no o
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -71,6 +72,12 @@ class Injections:
 
     def __len__(self) -> int:
         return len(self.is_evaluated)
+
+    @cached_property
+    def by_snr(self) -> NDArray[np.int64]:
+        """Evaluated rows, snr_matched_r rising."""
+        rows = np.flatnonzero(self.is_evaluated)
+        return rows[np.argsort(self.snr_matched_r[rows])]
 
     def take(self, rows: NDArray[np.bool_]) -> "Injections":
         """Return some of the rows."""
@@ -241,8 +248,10 @@ def _source_axis(experiment: Experiment, tasks: pa.Table, config: SummaryConfig)
 
 
 def _result_rows(tasks: pa.Table, results: pa.Table) -> NDArray[np.int64]:
-    """Return the row of each task's result, or raise unless tasks and results pair one to one."""
+    """Return the row of each task's result, or raise unless they pair one to one; where their ids are equal row by row they may repeat."""
     task_id, result_id = tasks["task_id"].combine_chunks(), results["task_id"].combine_chunks()
+    if task_id.equals(result_id):
+        return np.arange(len(task_id))
     for name, ids in (("manifest", task_id), ("results", result_id)):
         n_distinct = pc.count_distinct(ids).as_py()
         if n_distinct != len(ids):

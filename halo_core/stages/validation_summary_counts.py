@@ -51,17 +51,22 @@ class InputCounts:
 
 def count_inputs(blocks: Blocks, config: SummaryConfig) -> InputCounts:
     """Return the counts of the manifest and results that a summary was made from, block by block as in ``summary_blocks.gather``."""
-    counts, keys = InputCounts(), list[NDArray[np.uint64]]()
+    counts, task_keys, result_keys = InputCounts(), list[NDArray[np.uint64]](), list[NDArray[np.uint64]]()
     whole = _blocks_with_columns(blocks, counts, config)
     for tasks, results in in_parts(whole, TASK_COLUMNS, result_columns(config)):
-        keys.append(hash_order(tasks["task_id"].to_pylist()))
-        _pair(counts, tasks["task_id"], results["task_id"])
+        task_keys.append(hash_order(tasks["task_id"].to_pylist()))
+        if tasks["task_id"].equals(results["task_id"]):
+            result_keys.append(task_keys[-1])
+        else:
+            result_keys.append(hash_order(results["task_id"].to_pylist()))
+            counts.n_absent += pc.sum(pc.invert(pc.is_in(tasks["task_id"], value_set=results["task_id"])), min_count=0).as_py()
+            counts.n_unknown += pc.sum(pc.invert(pc.is_in(results["task_id"], value_set=tasks["task_id"])), min_count=0).as_py()
         if not counts.trouble:
             try:
                 _add(counts, _injections(tasks, results, config), config)
             except AccountingError as error:
                 counts.trouble = str(error)
-    counts.n_repeated += n_repeated(keys)
+    counts.n_repeated = n_repeated(task_keys) + n_repeated(result_keys)
     return counts
 
 
@@ -77,13 +82,6 @@ def _blocks_with_columns(blocks: Blocks, counts: InputCounts, config: SummaryCon
             yield tasks, results
 
 
-def _pair(counts: InputCounts, tasks: pa.ChunkedArray, results: pa.ChunkedArray) -> None:
-    """Count the ids that have no partner, and the results that repeat another."""
-    counts.n_absent += pc.sum(pc.invert(pc.is_in(tasks, value_set=results)), min_count=0).as_py()
-    counts.n_unknown += pc.sum(pc.invert(pc.is_in(results, value_set=tasks)), min_count=0).as_py()
-    counts.n_repeated += len(results) - pc.count_distinct(results).as_py()
-
-
 def _add(counts: InputCounts, injections: pa.Table, config: SummaryConfig) -> None:
     """Add the injections of some blocks."""
     sums = ["is_evaluated", *(f"meets_{criterion.name}" for criterion in config.criteria)]
@@ -97,10 +95,12 @@ def _add(counts: InputCounts, injections: pa.Table, config: SummaryConfig) -> No
 
 def _injections(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> pa.Table:
     """Return the injections' keys, is_evaluated and meets_<criterion>, or raise where a task has no result."""
-    place = pc.index_in(tasks["task_id"], value_set=results["task_id"])
-    if place.null_count:
-        raise AccountingError(f"{place.null_count} tasks have no result")
-    found = results.append_column("is_evaluated", pa.array(evaluated(results))).take(place)
+    found = results.append_column("is_evaluated", pa.array(evaluated(results)))
+    if not tasks["task_id"].equals(results["task_id"]):
+        place = pc.index_in(tasks["task_id"], value_set=results["task_id"])
+        if place.null_count:
+            raise AccountingError(f"{place.null_count} tasks have no result")
+        found = found.take(place)
     resolution = pc.divide(tasks["theta_e_arcsec"], found["psf_fwhm_used_r_arcsec"])
     table = tasks.select(list(KEYS)).append_column("is_evaluated", found["is_evaluated"])
     for criterion in config.criteria:
