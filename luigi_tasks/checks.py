@@ -19,7 +19,9 @@ from halo_core.stages.region_statistics import SplitShare, shares_finding
 from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
 from halo_core.stages.validation_campaign import check_campaign
 from halo_core.stages.validation_convergence import render_at_double_effort
-from halo_core.stages.validation_injection import SampledStamp, check_injection, sample_of
+from halo_core.stages.validation_injection import SampledStamp, check_injection
+from halo_core.stages.validation_injection_counts import RESULT_COLUMNS, count_injections
+from halo_core.stages.validation_injection_counts import TASK_COLUMNS as INJECTION_TASK_COLUMNS
 from halo_core.stages.validation_manifest import ManifestEvidence, check_manifest
 from halo_core.stages.validation_parent import check_parent
 from halo_core.stages.validation_summary import check_summary
@@ -82,8 +84,13 @@ def tasks_and_results(task: IdentifiedTask, task_columns: Sequence[str], columns
 def _blocks(task: IdentifiedTask, word: str, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield a table of every block of a stage, one after the other; all of its columns, or some."""
     for block in task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist():
-        path = task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}")
-        yield read_table(path, None if columns is None else list(columns))
+        yield _block(task, word, block, name, columns)
+
+
+def _block(task: IdentifiedTask, word: str, block: int, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a table of one block of a stage."""
+    path = task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}")
+    return read_table(path, None if columns is None else list(columns))
 
 
 def _parent(task: IdentifiedTask) -> list[Finding]:
@@ -132,22 +139,24 @@ def _summary(task: IdentifiedTask) -> list[Finding]:
 
 def _injection(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of cache and injection."""
-    tasks = pa.concat_tables(_blocks(task, "manifest", TASKS_FILE))
-    results = pa.concat_tables(_blocks(task, "injection", RESULTS_FILE))
+    counts = count_injections(tasks_and_results(task, INJECTION_TASK_COLUMNS, RESULT_COLUMNS))
     with read(task.state_url) as connection:
         planes = plane_rows.planes(connection, stage_digest=task.digest_of("cache"))
-    return check_injection(tasks, results, planes, _sample(task, tasks, results))
+    return check_injection(counts, planes, _sample(task, counts.sample))
 
 
-def _sample(task: IdentifiedTask, tasks: pa.Table, results: pa.Table) -> list[SampledStamp]:
-    """Return the sampled injections beside the survey's own pixels."""
-    ids = pa.array(sample_of(tasks, results), type=pa.string())
-    rows = tasks.filter(pc.is_in(tasks["task_id"], value_set=ids))
-    found = {row["task_id"]: row for row in results.filter(pc.is_in(results["task_id"], value_set=ids)).to_pylist()}
+def _sample(task: IdentifiedTask, chosen: Sequence[tuple[str, int]]) -> list[SampledStamp]:
+    """Return some injections, named by task and block, beside the survey's own pixels."""
+    ids = pa.array([task_id for task_id, _ in chosen], type=pa.string())
     source = PlaneSource(task.survey.files, task.survey.source_id, task.objects)
     sampled = []
-    for block in sorted(set(rows["block"].to_pylist())):
-        for stamp in stored_stamps(task.objects, task.digest_of("injection"), block, rows.filter(pc.equal(rows["block"], block))):
+    for block in sorted({block for _, block in chosen}):
+        rows, results = (
+            table.filter(pc.is_in(table["task_id"], value_set=ids))
+            for table in (_block(task, "manifest", block, TASKS_FILE), _block(task, "injection", block, RESULTS_FILE))
+        )
+        found = {row["task_id"]: row for row in results.to_pylist()}
+        for stamp in stored_stamps(task.objects, task.digest_of("injection"), block, rows):
             sampled.append(_beside_survey(task, source, stamp, found[stamp.truth["task_id"]]))
     return sampled
 

@@ -23,6 +23,7 @@ from halo_core.stages.manifest import build_manifest
 from halo_core.stages.manifest_hosts import Draw
 from halo_core.stages.validation import require
 from halo_core.stages.validation_injection import check_injection
+from halo_core.stages.validation_injection_counts import count_injections
 from halo_core.survey.layout import plane_key
 from halo_core.survey.mock import MockSurvey
 from luigi_tasks import fetch
@@ -51,7 +52,7 @@ def failed_after(run: TinyRun, folder: Path) -> set[str]:
     planes = run.planes.filter(pc.equal(run.planes["brickname"], name))
     made = inject(tasks, planes, run.root)
     again = TinyRun(run.root, run.manifest, tasks, planes, made.hosts, made.arcs, made.results)
-    findings = check_injection(tasks, made.results, planes, sample_stamps(again, folder))
+    findings = check_injection(count_injections([(tasks, made.results)]), planes, sample_stamps(again, folder))
     return {finding.check for finding in findings if not finding.is_ok}
 
 
@@ -108,7 +109,7 @@ def test_a_null_that_is_counted_as_zero_is_caught(run: TinyRun, monkeypatch: Pat
     values = [None if i == row else value for i, value in enumerate(run.results["snr_matched_r"].to_pylist())]
     place = run.results.column_names.index("snr_matched_r")
     broken = run.results.set_column(place, run.results.schema.field("snr_matched_r"), pa.array(values, type=pa.float64()))
-    findings = check_injection(run.tasks, broken, run.planes, [])
+    findings = check_injection(count_injections([(run.tasks, broken)]), run.planes, [])
     assert "evaluated_is_measured" in {finding.check for finding in findings if not finding.is_ok}
 
 
@@ -199,7 +200,7 @@ def test_a_psf_of_size_zero_is_caught(run: TinyRun, monkeypatch: Patch) -> None:
         inject_brick(tasks, planes, CONFIG)
     monkeypatch.setattr(injection, "profile_fwhm_arcsec", lambda size, **_: size)
     results = inject_brick(tasks, planes, CONFIG).results
-    findings = check_injection(tasks, results, run.planes, [])
+    findings = check_injection(count_injections([(tasks, results)]), run.planes, [])
     assert "psf_in_range" in {finding.check for finding in findings if not finding.is_ok}
 
 
