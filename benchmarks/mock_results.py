@@ -86,7 +86,9 @@ def block_tables(campaign: MockCampaign, block: int, n_physical: int) -> tuple[p
     physical = _hosts(campaign, brick, tier, rng) | _sources(campaign, tier, rng) | {"block": np.full(n_physical, block)}
     measured = _measured(campaign, brick, physical, rng)
     rows, view = np.divmod(np.arange(n_physical * len(STAMP_SIZES)), len(STAMP_SIZES))
-    views = {"task_id": _ids(len(rows), rng), "stamp_size": np.array(STAMP_SIZES)[view]}
+    size = np.array(STAMP_SIZES)[view]
+    views = {"task_id": _ids(len(rows), rng), "stamp_size": size}
+    views |= {name: size // 2 + rng.uniform(-0.5, 0.5, len(rows)) for name in ("host_x_pix", "host_y_pix")}
     return _table(MANIFEST, physical, views, rows), _table(RESULTS, measured | {"block": physical["block"]}, views, rows)
 
 
@@ -151,7 +153,6 @@ def _measured(campaign: MockCampaign, brick: NDArray[np.int64], physical: Column
     pixels = {name: np.where(is_masked, rng.random(n), 0.0) for name in ("bad_pixel_frac", "bad_pixel_frac_g", "bad_pixel_frac_z")}
     pixels |= {"wise_brightmask_frac": np.where(is_masked, rng.random(n) ** 4, 0.0)}
     pixels |= {f"psf_fwhm_{kind}_{band}_arcsec": seeing for kind in ("used", "model") for band in BANDS}
-    pixels |= {"host_x_pix": 32.0 + rng.random(n), "host_y_pix": 32.0 + rng.random(n)}
     columns: Columns = {name: np.where(is_lost | is_control, np.nan, values) for name, values in lensed.items()}
     columns |= {name: np.where(is_lost, np.nan, values) for name, values in pixels.items()}
     flags = np.where(is_control, Flag.CONTROL.value, 0) | np.where(is_masked & ~is_lost, Flag.HAS_BAD_PIXELS.value, 0)

@@ -1,15 +1,15 @@
-"""What a summary costs at the survey's size: seconds, rows a second and peak memory of the cells and of their checks.
+"""What a summary costs at the survey's size: seconds, rows a second and peak memory of the cells, of their checks and of injection's.
 
 Manifest and results of a campaign that never ran (`mock_results.py`: tiers, grids, strata and controls of the reference campaign on 180,000
-bricks) are written in 1,800 blocks. Then the summary is made as its stage makes it, and checked, each in a process of its own. The load
-of the machine is told: others' work counts in the seconds by the clock, little in those of the processor.
+bricks) are written in 1,800 blocks. Then the summary is made as its stage makes it, and what was injected and summarised is checked, each
+in a process of its own. The load of the machine is told: others' work counts in the seconds by the clock, little in those of the processor.
 
     python benchmarks/summary_scale.py [--folder FOLDER] [--rows 12000000]
 """
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +30,8 @@ from halo_core.stages.summary_controls import control_table
 from halo_core.stages.summary_ecsv import write_ecsv
 from halo_core.stages.summary_regions import region_cells
 from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
+from halo_core.stages.validation_injection_counts import RESULT_COLUMNS, count_injections
+from halo_core.stages.validation_injection_counts import TASK_COLUMNS as INJECTION_TASK_COLUMNS
 from halo_core.stages.validation_summary import check_summary
 
 CONFIG = SummaryConfig(
@@ -69,11 +71,12 @@ class Meter:
         self._start, self._cpu = now, cpu
 
 
-def blocks_in(folder: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
+def blocks_in(
+    folder: Path, task_columns: Sequence[str] = TASK_COLUMNS, columns: Sequence[str] = result_columns(CONFIG)
+) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Yield manifest and results of every block, the columns that are read alone."""
     for block in sorted(folder.glob("block=*")):
-        tasks = read_table(block / "tasks.parquet", list(TASK_COLUMNS))
-        yield tasks, read_table(block / "results.parquet", list(result_columns(CONFIG)))
+        yield read_table(block / "tasks.parquet", list(task_columns)), read_table(block / "results.parquet", list(columns))
 
 
 def build(folder: Path) -> list[Measured]:
@@ -103,10 +106,20 @@ def check(folder: Path) -> list[Measured]:
     return meter.steps
 
 
+def check_rows(folder: Path) -> list[Measured]:
+    """Check what was injected, but for planes and pixels, which are not there, and return what it cost."""
+    meter = Meter()
+    counts = count_injections(blocks_in(folder, INJECTION_TASK_COLUMNS, RESULT_COLUMNS))
+    if broken := +counts.n_broken:
+        raise SystemExit(f"rows that break a law of injection: {broken}")
+    meter.tell("checks")
+    return meter.steps
+
+
 def report(title: str, n_rows: int, steps: list[Measured]) -> None:
     """Print what the steps of one process cost, and their sum."""
     whole = Measured(title, sum(one.total_s for one in steps), sum(one.cpu_s for one in steps), max(one.peak_gb for one in steps))
-    for one in (*steps, whole):
+    for one in (*steps, whole) if len(steps) > 1 else (whole,):
         print(f"{one.name:45} {one.total_s:8.1f} {one.cpu_s:8.1f} {n_rows / one.total_s:10,.0f} {one.peak_gb:8.2f}", flush=True)
 
 
@@ -123,7 +136,7 @@ def main() -> None:
         n_rows = sum(ParquetFile(path).metadata.num_rows for path in folder.glob("block=*/tasks.parquet"))
         print(f"{n_rows:,} rows, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
         print(f"{'':45} {'clock s':>8} {'cpu s':>8} {'rows/s':>10} {'peak GB':>8}", flush=True)
-        for title, work in (("summary", build), ("checks of the summary", check)):
+        for title, work in (("summary", build), ("checks of the summary", check), ("checks of injection", check_rows)):
             report(title, n_rows, alone(work, folder))
         print(f"load {os.getloadavg()[0]:.1f}")
 
