@@ -2,7 +2,7 @@
 # make test       the test suite
 # make check      format, lint, types, import contracts
 # make benchmark  this engine beside other codes, into docs/engine.md (idle machine; BENCH_PYTHON: one that has caustics as well)
-# make scale      parent and manifest at the survey's size: 20 million parents, up to 12 million rows (half an hour, 5 GB of disk in $TMPDIR)
+# make scale      parent, manifest and summary at the survey's size: 20 million parents, up to 12 million rows (an hour, 5 GB of disk in $TMPDIR)
 # make scheduler  the central scheduler of a group, on the loopback (docs/scheduler.md)
 # make team-demo  the demo campaign as a group runs it: Postgres, an S3 server, luigid and two workers, started and stopped here
 # make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)
@@ -72,6 +72,7 @@ benchmark: $(VENV)/installed-dev
 scale: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/parent_scale.py --parents 20000000
 	$(BIN)/python benchmarks/manifest_scale.py
+	$(BIN)/python benchmarks/summary_scale.py
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

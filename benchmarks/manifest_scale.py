@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,9 @@ ROWS = (1_000_000, REFERENCE_ROWS, 6_000_000, 12_000_000)
 CHECKED_ROWS = (REFERENCE_ROWS, 12_000_000)
 RULE = SplitRule(64, SEED, {"train": 0.70, "val": 0.15, "test": 0.15})
 GRIDS = {name: load_grid(name, Path(str(files("halo_core.grids")))) for name in ("grid_small", "grid_medium")}
+
+
+Result = TypeVar("Result")
 
 
 class Measured(NamedTuple):
@@ -186,7 +189,7 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def alone(task: Callable[..., Measured], *given: object) -> Measured:
+def alone(task: Callable[..., Result], *given: object) -> Result:
     """Return what a task measures in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(task, *given).result()

@@ -1,7 +1,7 @@
 """What each stage's checks need: its tables from the store, and a sample of stamps beside the survey's own pixels."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,9 +16,12 @@ from halo_core.records import Finding
 from halo_core.stages.files import read_table
 from halo_core.stages.planning import PlanRow
 from halo_core.stages.region_statistics import SplitShare, shares_finding
+from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
 from halo_core.stages.validation_campaign import check_campaign
 from halo_core.stages.validation_convergence import render_at_double_effort
-from halo_core.stages.validation_injection import SampledStamp, check_injection, sample_of
+from halo_core.stages.validation_injection import SampledStamp, check_injection
+from halo_core.stages.validation_injection_counts import RESULT_COLUMNS, count_injections
+from halo_core.stages.validation_injection_counts import TASK_COLUMNS as INJECTION_TASK_COLUMNS
 from halo_core.stages.validation_manifest import ManifestEvidence, check_manifest
 from halo_core.stages.validation_parent import check_parent
 from halo_core.stages.validation_summary import check_summary
@@ -75,20 +78,21 @@ def built_plan(task: IdentifiedTask) -> list[PlanRow]:
     return [PlanRow(**row) for row in design(task)["plan"]]
 
 
-def all_tasks(task: IdentifiedTask) -> pa.Table:
-    """Return the whole manifest."""
-    return pa.concat_tables(_blocks(task, "manifest", TASKS_FILE))
+def tasks_and_results(task: IdentifiedTask, task_columns: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield manifest and results of every block, one after the other, the named columns alone."""
+    return zip(_blocks(task, "manifest", TASKS_FILE, task_columns), _blocks(task, "injection", RESULTS_FILE, columns), strict=True)
 
 
-def all_results(task: IdentifiedTask) -> pa.Table:
-    """Return every result."""
-    return pa.concat_tables(_blocks(task, "injection", RESULTS_FILE))
-
-
-def _blocks(task: IdentifiedTask, word: str, name: str) -> Iterator[pa.Table]:
-    """Yield a table of every block of a stage, one after the other."""
+def _blocks(task: IdentifiedTask, word: str, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield a table of every block of a stage, one after the other; all of its columns, or some."""
     for block in task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist():
-        yield read_table(task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}"))
+        yield _block(task, word, block, name, columns)
+
+
+def _block(task: IdentifiedTask, word: str, block: int, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a table of one block of a stage."""
+    path = task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}")
+    return read_table(path, None if columns is None else list(columns))
 
 
 def _parent(task: IdentifiedTask) -> list[Finding]:
@@ -131,29 +135,32 @@ def _has_given_splits(task: IdentifiedTask) -> bool:
 
 def _summary(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of the summary."""
-    return check_summary(task.table_of("summary", CELLS_FILE), all_tasks(task), all_results(task), task.summary_config())
+    config = task.summary_config()
+    return check_summary(task.table_of("summary", CELLS_FILE), tasks_and_results(task, TASK_COLUMNS, result_columns(config)), config)
 
 
 def _injection(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of cache and injection."""
-    tasks, results = all_tasks(task), all_results(task)
+    counts = count_injections(tasks_and_results(task, INJECTION_TASK_COLUMNS, RESULT_COLUMNS))
     with read(task.state_url) as connection:
         planes = plane_rows.planes(connection, stage_digest=task.digest_of("cache"))
-    return check_injection(tasks, results, planes, _sample(task, tasks, results))
+    return check_injection(counts, planes, _sample(task, counts.sample))
 
 
-def _sample(task: IdentifiedTask, tasks: pa.Table, results: pa.Table) -> list[SampledStamp]:
-    """Return the sampled injections beside the survey's own pixels."""
-    ids = pa.array(sample_of(tasks, results), type=pa.string())
-    rows = tasks.filter(pc.is_in(tasks["task_id"], value_set=ids))
-    found = {row["task_id"]: row for row in results.filter(pc.is_in(results["task_id"], value_set=ids)).to_pylist()}
+def _sample(task: IdentifiedTask, chosen: Sequence[tuple[str, int]]) -> list[SampledStamp]:
+    """Return some injections, named by task and block, beside the survey's own pixels."""
+    ids = pa.array([task_id for task_id, _ in chosen], type=pa.string())
     budget = plane_budget(task.objects, task.survey.source_id, task.state_url)
     source = PlaneSource(task.survey.files, task.survey.source_id, task.objects, budget)
     digest, sampled = validation_digest("injection", task.identities), []
-    for block in sorted(set(rows["block"].to_pylist())):
-        mine = rows.filter(pc.equal(rows["block"], block))
-        with budget.pinned(digest, block, mine["brickname"].to_pylist()):
-            for stamp in stored_stamps(task.objects, task.digest_of("injection"), block, mine):
+    for block in sorted({block for _, block in chosen}):
+        rows, results = (
+            table.filter(pc.is_in(table["task_id"], value_set=ids))
+            for table in (_block(task, "manifest", block, TASKS_FILE), _block(task, "injection", block, RESULTS_FILE))
+        )
+        found = {row["task_id"]: row for row in results.to_pylist()}
+        with budget.pinned(digest, block, rows["brickname"].to_pylist()):
+            for stamp in stored_stamps(task.objects, task.digest_of("injection"), block, rows):
                 sampled.append(_beside_survey(task, source, stamp, found[stamp.truth["task_id"]]))
     return sampled
 

@@ -21,9 +21,9 @@ from halo_core.stages import hosts, injection, manifest_hosts, metrics, summary_
 from halo_core.stages.injection import inject_brick
 from halo_core.stages.manifest import build_manifest
 from halo_core.stages.manifest_hosts import Draw
-from halo_core.stages.summary import summarise
 from halo_core.stages.validation import require
 from halo_core.stages.validation_injection import check_injection
+from halo_core.stages.validation_injection_counts import count_injections
 from halo_core.survey.layout import plane_key
 from halo_core.survey.mock import MockSurvey
 from luigi_tasks import fetch
@@ -34,7 +34,7 @@ from tests.core.stages import test_metrics as metric_laws
 from tests.core.stages import test_validation_manifest as manifest_checks
 from tests.core.stages.injection_scenes import CONFIG, TinyRun, inject, planes_of, sample_stamps, tiny_run, whole_bricks
 from tests.core.survey import test_photometry as photometry_laws
-from tests.fixtures.summaries import lost, summary_config, tables
+from tests.fixtures.summaries import lost, summarised, summary_config, tables
 
 Patch = pytest.MonkeyPatch
 
@@ -52,7 +52,7 @@ def failed_after(run: TinyRun, folder: Path) -> set[str]:
     planes = run.planes.filter(pc.equal(run.planes["brickname"], name))
     made = inject(tasks, planes, run.root)
     again = TinyRun(run.root, run.manifest, tasks, planes, made.hosts, made.arcs, made.results)
-    findings = check_injection(tasks, made.results, planes, sample_stamps(again, folder))
+    findings = check_injection(count_injections([(tasks, made.results)]), planes, sample_stamps(again, folder))
     return {finding.check for finding in findings if not finding.is_ok}
 
 
@@ -87,29 +87,29 @@ def test_an_einstein_radius_without_sqrt_q_is_caught_in_the_theory(run: TinyRun,
 def test_tasks_without_a_mask_that_are_counted_as_missed_are_caught(monkeypatch: Patch) -> None:
     tasks, results = tables([{}] * 12 + [lost(Flag.MASKBITS_MISSING)] * 4)
     config = summary_config()
-    assert summarise(tasks, results, config)["n_evaluated"][0].as_py() == 12
+    assert summarised(tasks, results, config)["n_evaluated"][0].as_py() == 12
     monkeypatch.setattr(summary_rows, "evaluated", lambda table: np.ones(table.num_rows, dtype=bool))
     with pytest.raises(AccountingError, match="evaluated results have no finite"):
-        summarise(tasks, results, config)
+        summarised(tasks, results, config)
     monkeypatch.setattr(summary_rows, "require_measured", lambda *_: None)
-    cells = summarise(tasks, results, config)
+    cells = summarised(tasks, results, config)
     assert cells["n_evaluated"][0].as_py() == 16
-    findings = validation_summary.check_summary(cells, tasks, results, config)
+    findings = validation_summary.check_summary(cells, [(tasks, results)], config)
     assert "counts_add_up_to_manifest" in {finding.check for finding in findings if not finding.is_ok}
 
 
 def test_a_null_that_is_counted_as_zero_is_caught(run: TinyRun, monkeypatch: Patch) -> None:
     tasks, results = tables([{}] * 11 + [{"snr_matched_r": None}])
     with pytest.raises(AccountingError, match="no finite snr_matched_r"):
-        summarise(tasks, results, summary_config())
+        summarised(tasks, results, summary_config())
     right = summary_rows._floats
     monkeypatch.setattr(summary_rows, "_floats", lambda table, name: np.nan_to_num(right(table, name)))
-    assert summarise(tasks, results, summary_config())["n_evaluated"][0].as_py() == 12  # the summary alone would not see it now
+    assert summarised(tasks, results, summary_config())["n_evaluated"][0].as_py() == 12  # the summary alone would not see it now
     row = next(i for i, result in enumerate(run.results.to_pylist()) if result["snr_matched_r"] is not None)
     values = [None if i == row else value for i, value in enumerate(run.results["snr_matched_r"].to_pylist())]
     place = run.results.column_names.index("snr_matched_r")
     broken = run.results.set_column(place, run.results.schema.field("snr_matched_r"), pa.array(values, type=pa.float64()))
-    findings = check_injection(run.tasks, broken, run.planes, [])
+    findings = check_injection(count_injections([(run.tasks, broken)]), run.planes, [])
     assert "evaluated_is_measured" in {finding.check for finding in findings if not finding.is_ok}
 
 
@@ -200,7 +200,7 @@ def test_a_psf_of_size_zero_is_caught(run: TinyRun, monkeypatch: Patch) -> None:
         inject_brick(tasks, planes, CONFIG)
     monkeypatch.setattr(injection, "profile_fwhm_arcsec", lambda size, **_: size)
     results = inject_brick(tasks, planes, CONFIG).results
-    findings = check_injection(tasks, results, run.planes, [])
+    findings = check_injection(count_injections([(tasks, results)]), run.planes, [])
     assert "psf_in_range" in {finding.check for finding in findings if not finding.is_ok}
 
 

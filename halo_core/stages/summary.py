@@ -26,15 +26,14 @@ from numpy.typing import NDArray
 
 from halo_core.records import CELLS, conform
 from halo_core.stages.criteria import Criterion
+from halo_core.stages.summary_blocks import ExperimentRows
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_intervals import SolvedPools, borrow, clustered_columns, wilson_columns
 from halo_core.stages.summary_pools import PoolCounts, Pooling, count_pools, count_recovered, pool_rows, sky_pairs
-from halo_core.stages.summary_rows import Experiment, Injections, experiments, injections_of
+from halo_core.stages.summary_rows import SUBSETS, Injections
 from halo_core.statistics.clustering import design_effects
 
 SCIENCE_VERSION: int = 1
-
-SUBSETS = ("all", "clean")
 
 Values = NDArray[np.generic] | list[str] | list[float | int | str | None]
 Sets = Mapping[str, frozenset[int]]
@@ -61,16 +60,14 @@ def marginal_axes(source: str | None) -> tuple[tuple[str, ...], ...]:
 
 
 def summarise(
-    tasks: pa.Table, results: pa.Table, config: SummaryConfig, *, selection_sets: Mapping[str, Iterable[int]] | None = None
+    campaign: Iterable[ExperimentRows], config: SummaryConfig, *, selection_sets: Mapping[str, Iterable[int]] | None = None
 ) -> pa.Table:
     """Return the completeness cells of a campaign.
 
     Parameters
     ----------
-    tasks : Table
-        Manifest; at least ``summary_rows.TASK_COLUMNS``.
-    results : Table
-        One row per task, in any order; at least ``summary_rows.result_columns(config)``.
+    campaign : iterable of ExperimentRows
+        From :func:`halo_core.stages.summary_blocks.gather`, with the same ``config``.
     config : SummaryConfig
         Criteria, bins, limits.
     selection_sets : mapping of str to iterable of int, optional
@@ -82,19 +79,12 @@ def summarise(
     Table
         ``records.CELLS``.
 
-    Raises
-    ------
-    AccountingError
-        Tasks and results do not pair one to one, an evaluated row lacks a number, or a loss has no reason.
-    ConventionError
-        A column is missing.
-
     Notes
     -----
-    Experiments (tier, grid, size, bandset) are worked off one by one; memory grows with the largest of them.
+    Experiments (tier, grid, size, bandset) are worked off one by one.
     """
     sets = {name: frozenset(members) for name, members in (selection_sets or {}).items()}
-    tables = [table for experiment in experiments(tasks, results, config) for table in _experiment_cells(experiment, config, sets)]
+    tables = [table for experiment in campaign for table in _experiment_cells(experiment, config, sets)]
     cells = pa.concat_tables(tables) if tables else CELLS.empty_table()
     numbered = cells.set_column(CELLS.get_field_index("cell"), CELLS.field("cell"), pa.array(np.arange(cells.num_rows)))
     return conform(numbered, CELLS, where="completeness cells")
@@ -134,13 +124,13 @@ def read_first(cells: pa.Table, *, axes: str) -> pa.Table:
     return cells.filter(is_whole & (pc.field("axes") == axes))
 
 
-def _experiment_cells(experiment: Experiment, config: SummaryConfig, sets: Sets) -> Iterator[pa.Table]:
+def _experiment_cells(experiment: ExperimentRows, config: SummaryConfig, sets: Sets) -> Iterator[pa.Table]:
     """Yield the cells of one experiment: all regions, then each selection set; all, then clean."""
-    injections = injections_of(experiment, config)
+    injections = experiment.injections
     for set_id in (None, *sorted(sets)):
         chosen = injections if set_id is None else injections.take(np.isin(injections.region_id, list(sets[set_id])))
         for subset in SUBSETS:
-            rows = chosen if subset == "all" else chosen.take(chosen.is_clean | ~chosen.is_evaluated)
+            rows = chosen.of_subset(subset)
             if len(rows):
                 key = {**experiment.key, "selection_set_id": set_id, "subset": subset}
                 yield from _subset_cells(rows, key, config)

@@ -4,9 +4,11 @@ A bin is the integer ``searchsorted(edges, round(x, 6), side="right")``: bin i h
 six digits makes 3 x 0.1 and 0.3 one number; floor(x / width) does not. A value that is not known has bin -1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from halo_core.stages.summary_config import SummaryConfig
@@ -88,10 +90,25 @@ def value_axis(name: str, values: ArrayLike, *, digits: int = DIGITS) -> Axis:
     return Axis(name, codes.astype(np.int32), tuple(float(value) for value in distinct), _NO_EDGES, _NO_EDGES)
 
 
-def name_axis(name: str, values: ArrayLike) -> Axis:
+def name_axis(name: str, values: pa.ChunkedArray) -> Axis:
     """Return the axis of distinct names."""
-    distinct, codes = np.unique(np.asarray(values, dtype=np.str_), return_inverse=True)
+    encoded = values.cast(pa.string()).combine_chunks().dictionary_encode()
+    distinct, place = np.unique(np.asarray(encoded.dictionary.to_pylist(), dtype=np.str_), return_inverse=True)
+    codes = place[encoded.indices.to_numpy()]
     return Axis(name, codes.astype(np.int32), tuple(str(value) for value in distinct), _NO_EDGES, _NO_EDGES)
+
+
+def join_axes(parts: Sequence[Axis]) -> Axis:
+    """Return one axis of the rows of several, one part after the other: what would be made of all rows at once."""
+    found = [np.asarray(part.values) for part in parts if len(part.values)]
+    if not found:
+        return parts[0]
+    values, first = np.unique(np.concatenate(found), return_index=True)
+    codes = [np.searchsorted(values, part.values).astype(np.int32)[part.codes] for part in parts if len(part.values)]
+    lower, upper = (np.concatenate(edges) for edges in ([part.lower for part in parts], [part.upper for part in parts]))
+    if len(lower):
+        lower, upper = lower[first], upper[first]
+    return Axis(parts[0].name, np.concatenate(codes), tuple(values.tolist()), lower, upper)
 
 
 _NO_EDGES = np.zeros(0)

@@ -143,7 +143,7 @@ def count_pools(injections: Injections, pooling: Pooling) -> PoolCounts:
         n_evaluated=n_evaluated,
         losses=_losses(injections.flags, pooling),
         snr_mean=pool_sums(evaluated_pool, snr, pooling.n_pools) / np.where(n_evaluated > 0, n_evaluated, np.nan),
-        snr_median=medians(snr, evaluated_pool, pooling.n_pools),
+        snr_median=_snr_medians(injections, pooling),
         kish=kish_size(pool_sums(evaluated_pool, weight, pooling.n_pools), pool_sums(evaluated_pool, weight**2, pooling.n_pools)),
     )
 
@@ -162,15 +162,18 @@ def sky_pairs(injections: Injections, pooling: Pooling) -> SkyPairs:
     return SkyPairs(rows, row_pair, pairs // n_cells, n, pooling.n_pools)
 
 
-def medians(values: NDArray[np.float64], pool: NDArray[np.integer], n_pools: int) -> NDArray[np.float64]:
-    """Return the median of the values of each pool, shape (n_pools,); NaN for an empty pool."""
-    order = np.lexsort((values, pool))
-    count = np.bincount(pool, minlength=n_pools)
+def _snr_medians(injections: Injections, pooling: Pooling) -> NDArray[np.float64]:
+    """Return the median S/N of each pool's evaluated rows, shape (n_pools,); NaN for a pool without one."""
+    pool = pooling.index[injections.by_snr]
+    is_pooled = pool != NOT_POOLED
+    rising, pool = injections.by_snr[is_pooled], pool[is_pooled].astype(np.min_scalar_type(pooling.n_pools))
+    order = np.argsort(pool, kind="stable")
+    count = np.bincount(pool, minlength=pooling.n_pools)
     start = np.cumsum(count) - count
     is_filled = count > 0
-    result = np.full(n_pools, np.nan)
-    low = values[order[start[is_filled] + (count[is_filled] - 1) // 2]]
-    high = values[order[start[is_filled] + count[is_filled] // 2]]
+    result = np.full(pooling.n_pools, np.nan)
+    ends = [start[is_filled] + (count[is_filled] - 1) // 2, start[is_filled] + count[is_filled] // 2]
+    low, high = (injections.snr_matched_r[rising[order[place]]] for place in ends)
     result[is_filled] = 0.5 * (low + high)
     return result
 

@@ -4,7 +4,7 @@ The sample is held against independent references: astropy's full WCS for positi
 magnification and centroid, the renderer at twice the effort for its pixels, the survey's own file for those of the host.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -14,18 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from halo_core.constants import BANDS, PIXEL_SCALE_ARCSEC, PSF_FWHM_MAX_ARCSEC, PSF_FWHM_MIN_ARCSEC
-from halo_core.flags import LOSSES, Flag
+from halo_core.constants import BANDS, PIXEL_SCALE_ARCSEC
 from halo_core.lensing import ray_shoot, sersic_surface_brightness
 from halo_core.records import Finding
 from halo_core.stages.injection import lens_and_source
 from halo_core.stages.validation import advise, expect
 from halo_core.stages.validation_convergence import convergence_excess
+from halo_core.stages.validation_injection_counts import ROW_LAWS, SAMPLE_SIZE, InjectionCounts
 from halo_core.stamps import Stamp
 from halo_core.survey.layout import planes_for
 
 STAGE = "injection"
-SAMPLE_SIZE = 24
 POSITION_TOLERANCE_PIX = 0.02
 THEORY_TOLERANCE = 0.01
 _FRAME_PIX = 65
@@ -61,181 +60,69 @@ class SampledStamp:
     converged_arc: NDArray[np.float64]
 
 
-def check_injection(tasks: pa.Table, results: pa.Table, planes: pa.Table, sample: Sequence[SampledStamp]) -> list[Finding]:
+def check_injection(counts: InjectionCounts, planes: pa.Table, sample: Sequence[SampledStamp]) -> list[Finding]:
     """Return the findings of cache and injection.
 
     Parameters
     ----------
-    tasks, results, planes : Table
-        `records.MANIFEST`, `records.RESULTS`, `records.PLANES` of the whole campaign.
+    counts : InjectionCounts
+        Of the whole campaign.
+    planes : Table
+        `records.PLANES` of the whole campaign.
     sample : sequence of SampledStamp
-        Evaluated injections.
+        The injections that ``counts.sample`` names.
     """
-    if tasks.num_rows == 0 or results.num_rows == 0:
-        return [_rows_equal(tasks, results)]
-    both = _joined(tasks, results)
-    table_checks: list[Callable[[dict[str, NDArray[Any]]], Finding]] = [
-        _every_loss_has_a_reason,
-        _flags_agree_with_words,
-        _metrics_are_measured,
-        _gain_is_recorded,
-        _controls_have_no_lens_metrics,
-        _magnification_is_no_loss,
-        _flux_is_magnification_times_unlensed,
-        _psf_in_range,
-        _hosts_in_the_middle,
-        _views_share_their_magnification,
-        _something_was_evaluated,
-    ]
-    findings = [_rows_equal(tasks, results), *(check(both) for check in table_checks), *_plane_checks(planes, tasks)]
-    return findings + _sample_checks(sample, n_injections=int(np.sum(both["metrics_ok"] & ~both["is_control"])))
+    if counts.n_tasks == 0 or counts.n_results == 0:
+        return [_rows_equal(counts)]
+    findings = [_rows_equal(counts), *_row_checks(counts), _views_share_their_magnification(counts), _something_was_evaluated(counts)]
+    findings += _plane_checks(planes, counts)
+    return findings + _sample_checks(sample, n_injections=counts.n_injections)
 
 
-def sample_of(tasks: pa.Table, results: pa.Table) -> list[str]:
-    """Return the task ids that are looked at closely: the first evaluated injections in the order of their ids, which are hashes."""
-    both = _joined(tasks, results)
-    ids = both["task_id"][both["metrics_ok"] & ~both["is_control"]]
-    return sorted(str(task_id) for task_id in ids)[:SAMPLE_SIZE]
-
-
-def _joined(tasks: pa.Table, results: pa.Table) -> dict[str, NDArray[Any]]:
-    """Return the columns of tasks and results, row by row of the same task; NULL numbers are NaN."""
-    from_tasks = ["task_id", "physical_id", "is_control", "bandset", "stamp_size", *(f"src_flux_{b}_nmgy" for b in BANDS)]
-    right = tasks.select(from_tasks).sort_by("task_id")
-    left = results.sort_by("task_id")
-    n = min(right.num_rows, left.num_rows)
-    columns = {name: right[name].to_numpy()[:n] for name in from_tasks}
-    return columns | {name: left[name].to_numpy()[:n] for name in left.column_names if name != "task_id"}
-
-
-def _rows_equal(tasks: pa.Table, results: pa.Table) -> Finding:
+def _rows_equal(counts: InjectionCounts) -> Finding:
     """Every manifest row has exactly one result row."""
-    asked, found = tasks["task_id"].to_pylist(), results["task_id"].to_pylist()
-    is_ok = len(asked) > 0 and sorted(asked) == sorted(found)
     return expect(
         STAGE,
         "results_are_the_manifest",
-        is_ok=is_ok,
-        observed=f"{len(found)} results, {len(set(found))} distinct",
-        expected=f"{len(asked)} tasks, each once",
+        is_ok=counts.n_tasks > 0 and counts.is_paired and counts.n_distinct == counts.n_results,
+        observed=f"{counts.n_results} results, {counts.n_distinct} distinct",
+        expected=f"{counts.n_tasks} tasks, each once",
         sentence="Every manifest row ends as exactly one result row.",
     )
 
 
-def _count(stage_check: str, bad: NDArray[np.bool_], sentence: str) -> Finding:
-    """Return the finding of a law that must hold for every row."""
-    return expect(
-        STAGE, stage_check, is_ok=not bad.any(), observed=f"{int(bad.sum())} of {bad.size} rows", expected="0 rows", sentence=sentence
-    )
+def _row_checks(counts: InjectionCounts) -> Iterator[Finding]:
+    """Yield the finding of each law that must hold for every row."""
+    for name, (_, sentence) in ROW_LAWS.items():
+        n_broken = counts.n_broken[name]
+        observed = f"{n_broken} of {counts.n_rows} rows"
+        yield expect(STAGE, name, is_ok=n_broken == 0, observed=observed, expected="0 rows", sentence=sentence)
 
 
-def _every_loss_has_a_reason(both: dict[str, NDArray[Any]]) -> Finding:
-    """A row that is not evaluated has a loss bit."""
-    bad = ~both["metrics_ok"] & ((both["flags"] & LOSSES.value) == 0)
-    return _count("losses_have_reasons", bad, "Rows not evaluated without a loss flag.")
-
-
-def _flags_agree_with_words(both: dict[str, NDArray[Any]]) -> Finding:
-    """Evaluated means no loss bit, and the stamp is there."""
-    bad = both["metrics_ok"] & (((both["flags"] & LOSSES.value) != 0) | ~both["cutout_ok"])
-    return _count("evaluated_means_no_loss", bad, "Evaluated rows with a loss flag or without a stamp.")
-
-
-def _metrics_are_measured(both: dict[str, NDArray[Any]]) -> Finding:
-    """No metric of an evaluated injection is NULL or NaN in a band of its bandset."""
-    bad = np.zeros(both["flags"].shape, dtype=np.bool_)
-    injected = both["metrics_ok"] & ~both["is_control"]
-    stems = [f"{stem}_{{}}" for stem in ("snr_matched", "snr_peak_pixel", "snr_aperture", "flux_frac_inside", "flux_frac_good")]
-    stems.append("total_injected_flux_{}_nmgy")
-    for band in BANDS:
-        has_band = np.array([band in bandset for bandset in both["bandset"]])
-        for stem in stems:
-            bad |= injected & has_band & ~np.isfinite(both[stem.format(band)])
-        bad |= both["metrics_ok"] & has_band & ~np.isfinite(both[f"psf_fwhm_used_{band}_arcsec"])
-    for name in ("magnification", "snr_matched_all"):
-        bad |= injected & ~np.isfinite(both[name])
-    for name in ("bad_pixel_frac", "wise_brightmask_frac"):
-        bad |= both["metrics_ok"] & ~np.isfinite(both[name])
-    return _count("evaluated_is_measured", bad, "Evaluated rows with a metric that is NULL or not finite.")
-
-
-def _gain_is_recorded(both: dict[str, NDArray[Any]]) -> Finding:
-    """With shot noise every evaluated injection has its gain in each of its bands, without it none has."""
-    injected = both["metrics_ok"] & ~both["is_control"]
-    known = np.array([np.isfinite(both[f"electrons_per_nmgy_{band}"]) for band in BANDS])
-    asked = np.array([[band in bandset for bandset in both["bandset"]] for band in BANDS]) & injected
-    bad = (known != asked).any(axis=0) if known.any() else np.zeros_like(injected)
-    return _count("gain_is_recorded", bad, "Rows with a gain and no noise, or without one in a campaign that draws shot noise.")
-
-
-def _controls_have_no_lens_metrics(both: dict[str, NDArray[Any]]) -> Finding:
-    """Lens metrics of controls are NULL and the control bit is set."""
-    has_bit = (both["flags"] & Flag.CONTROL.value) != 0
-    bad = (both["is_control"] != has_bit) | (both["is_control"] & (np.isfinite(both["magnification"]) | np.isfinite(both["snr_matched_r"])))
-    return _count("controls_are_bare", bad, "Controls with a lens metric, or rows whose CONTROL bit is wrong.")
-
-
-def _magnification_is_no_loss(both: dict[str, NDArray[Any]]) -> Finding:
-    """An isothermal ellipsoid never dims."""
-    return _count("magnification_at_least_one", both["magnification"] < 1.0, "Rows with a magnification below 1.")
-
-
-def _flux_is_magnification_times_unlensed(both: dict[str, NDArray[Any]]) -> Finding:
-    """Flux in the stamp = magnification x unlensed flux x share inside, and the share is one."""
-    bad = np.zeros(both["flags"].shape, dtype=np.bool_)
-    for band in BANDS:
-        inside = both[f"flux_frac_inside_{band}"]
-        product = both["magnification"] * both[f"src_flux_{band}_nmgy"] * inside
-        total = both[f"total_injected_flux_{band}_nmgy"]
-        known = np.isfinite(total)
-        bad |= known & (~np.isclose(product, total, rtol=1e-6, atol=0.0) | (inside <= 0.0) | (inside > 1.002))
-    return _count("flux_is_accounted", bad, "Rows whose flux is not magnification times unlensed flux times a share within (0, 1].")
-
-
-def _psf_in_range(both: dict[str, NDArray[Any]]) -> Finding:
-    """No PSF size that was used lies outside the believable range; 0 is never used."""
-    bad = np.zeros(both["flags"].shape, dtype=np.bool_)
-    for band in BANDS:
-        used = both[f"psf_fwhm_used_{band}_arcsec"]
-        bad |= np.isfinite(used) & ((used < PSF_FWHM_MIN_ARCSEC) | (used > PSF_FWHM_MAX_ARCSEC))
-    return _count("psf_in_range", bad, f"Rows with a PSF size outside {PSF_FWHM_MIN_ARCSEC}-{PSF_FWHM_MAX_ARCSEC} arcsec.")
-
-
-def _hosts_in_the_middle(both: dict[str, NDArray[Any]]) -> Finding:
-    """A stamp starts at floor(position + 0.5) - N // 2, whatever larger stamp it is cropped from."""
-    bad = np.zeros(both["flags"].shape, dtype=np.bool_)
-    for name in ("host_x_pix", "host_y_pix"):
-        bad |= np.isfinite(both[name]) & (np.floor(both[name] + 0.5) != both["stamp_size"] // 2)
-    return _count("hosts_in_the_middle", bad, "Stamps that are not cut around their host.")
-
-
-def _views_share_their_magnification(both: dict[str, NDArray[Any]]) -> Finding:
+def _views_share_their_magnification(counts: InjectionCounts) -> Finding:
     """Every view of one physical injection has the same magnification."""
-    known = np.isfinite(both["magnification"])
-    pairs = set(zip(both["physical_id"][known].tolist(), both["magnification"][known].tolist(), strict=True))
-    n_ids = len({physical_id for physical_id, _ in pairs})
     return expect(
         STAGE,
         "views_are_one_injection",
-        is_ok=len(pairs) == n_ids,
-        observed=f"{len(pairs)} magnifications",
-        expected=f"{n_ids} physical injections",
+        is_ok=counts.n_magnifications == counts.n_physical,
+        observed=f"{counts.n_magnifications} magnifications",
+        expected=f"{counts.n_physical} physical injections",
         sentence="Views of one physical injection share its magnification.",
     )
 
 
-def _something_was_evaluated(both: dict[str, NDArray[Any]]) -> Finding:
+def _something_was_evaluated(counts: InjectionCounts) -> Finding:
     """At least one injection was evaluated."""
-    n = int(np.sum(both["metrics_ok"] & ~both["is_control"]))
+    n = counts.n_injections
     return expect(
         STAGE, "coverage", is_ok=n > 0, observed=f"{n} injections", expected="at least 1", sentence="Injections that were evaluated."
     )
 
 
-def _plane_checks(planes: pa.Table, tasks: pa.Table) -> list[Finding]:
+def _plane_checks(planes: pa.Table, counts: InjectionCounts) -> list[Finding]:
     """Every plane asked for has one row, every loss its reason."""
-    bands = [band for band in BANDS if any(band in bandset for bandset in tasks["bandset"].unique().to_pylist())]
-    bricknames = tasks["brickname"].unique()
+    bands = [band for band in BANDS if any(band in bandset for bandset in counts.bandsets)]
+    bricknames = pa.array(sorted(counts.bricknames), type=pa.string())
     n_asked = len(bricknames) * len(planes_for(tuple(bands)))
     n_distinct = planes.group_by(["brickname", "plane"]).aggregate([]).num_rows
     is_known = pc.all(pc.is_in(planes["brickname"], value_set=bricknames), min_count=0).as_py()

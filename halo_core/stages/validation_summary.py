@@ -1,6 +1,6 @@
 """Checks of the summary: counts against the manifest, intervals, marginals against sums of cells; everything fails closed.
 
-Counts are made anew here, from the tables and with pyarrow's own grouping, not with the summary's pools. An absent table,
+Counts are made anew, block by block from the tables and with pyarrow's own grouping, not with the summary's pools. An absent table,
 zero rows or an unknown id is a failed finding, never a pass.
 """
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from halo_core.errors import AccountingError, ConventionError
+from halo_core.errors import AccountingError
 from halo_core.records import CELLS, Finding
-from halo_core.stages.criteria import RESOLUTION
-from halo_core.stages.summary import SOURCES, SUBSETS, marginal_axes, surface_axes
+from halo_core.stages.summary import SOURCES, marginal_axes, surface_axes
+from halo_core.stages.summary_blocks import Blocks
 from halo_core.stages.summary_config import SummaryConfig
-from halo_core.stages.summary_rows import EXPERIMENT_COLUMNS, TASK_COLUMNS, evaluated, result_columns
+from halo_core.stages.summary_rows import EXPERIMENT_COLUMNS, SUBSETS
+from halo_core.stages.validation_summary_counts import InputCounts, count_inputs
 
 _POOL = (*EXPERIMENT_COLUMNS, "criterion", "subset", "selection_set_id", "region_split")
 _AXES = (*(name for name in CELLS.names if name.endswith("_bin")), "theta_e_arcsec", "src_dmag", "src_mag_r", "src_reff_arcsec")
@@ -38,33 +38,40 @@ class _Input:
     """What every check reads."""
 
     cells: Rows
-    tasks: pa.Table
-    results: pa.Table
+    counts: InputCounts
     config: SummaryConfig
 
+    @property
+    def injections(self) -> dict[tuple[object, ...], tuple[int, ...]]:
+        """Return the counted injections, or raise where they could not be counted."""
+        if self.counts.trouble:
+            raise AccountingError(self.counts.trouble)
+        return self.counts.injections
 
-def check_summary(cells: pa.Table, tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> list[Finding]:
+
+def check_summary(cells: pa.Table, blocks: Blocks, config: SummaryConfig) -> list[Finding]:
     """Return the findings of every check of a summary, passed and failed.
 
     Parameters
     ----------
     cells : Table
         ``records.CELLS`` as written.
-    tasks, results : Table
-        Manifest and results the cells were made from; at least the columns the summary reads.
+    blocks : iterable of (Table, Table)
+        Manifest and results of each block the cells were made from; at least the columns the summary reads.
     config : SummaryConfig
         What the cells were made with.
     """
+    counts = count_inputs(blocks, config)
     shape = [
         _finding(
             "cells_schema", cells.schema.names == CELLS.names, cells.schema.names, CELLS.names, "The cells have exactly their columns."
         ),
-        *_not_empty(cells, tasks, results),
-        *_columns_present(tasks, results, config),
+        *_not_empty(cells, counts),
+        *_columns_present(counts),
     ]
     if not all(finding.is_ok for finding in shape):
         return shape
-    given = _Input(cells.select(list(_READ)).to_pylist(), tasks, results, config)
+    given = _Input(cells.select(list(_READ)).to_pylist(), counts, config)
     return [*shape, *(_guarded(check, given) for check in _CHECKS)]
 
 
@@ -72,7 +79,7 @@ def _guarded(check: Callable[[_Input], Finding], given: _Input) -> Finding:
     """Return the finding of a check; an input that it cannot account for is a failure of that check."""
     try:
         return check(given)
-    except (AccountingError, ConventionError) as error:
+    except AccountingError as error:
         return _finding(
             check.__name__.lstrip("_"), False, str(error), "tables that can be accounted for", "The inputs contradict themselves."
         )
@@ -80,20 +87,15 @@ def _guarded(check: Callable[[_Input], Finding], given: _Input) -> Finding:
 
 def _ids_match(given: _Input) -> Finding:
     """Every task has one result, and no result is of another run."""
-    tasks, results = given.tasks["task_id"], given.results["task_id"]
-    repeated = len(tasks) - pc.count_distinct(tasks).as_py() + len(results) - pc.count_distinct(results).as_py()
-    unknown = pc.sum(pc.invert(pc.is_in(results, value_set=tasks))).as_py()
-    absent = pc.sum(pc.invert(pc.is_in(tasks, value_set=results))).as_py()
-    observed = f"{absent} tasks without result, {unknown} results without task, {repeated} repeated ids"
-    is_ok = not (absent or unknown or repeated)
+    counts = given.counts
+    observed = f"{counts.n_absent} tasks without result, {counts.n_unknown} results without task, {counts.n_repeated} repeated ids"
+    is_ok = not (counts.n_absent or counts.n_unknown or counts.n_repeated)
     return _finding("ids_match", is_ok, observed, "0, 0, 0", "Every task has exactly one result, and every result a task.")
 
 
 def _keys_complete(given: _Input) -> Finding:
     """Each experiment of the manifest has its pooled rows for every criterion, subset and split, and no other has any."""
-    injections = _injections(given)
-    splits = injections.group_by([*EXPERIMENT_COLUMNS, "region_split"]).aggregate([]).to_pylist()
-    experiments = {(*(row[name] for name in EXPERIMENT_COLUMNS), split) for row in splits for split in (row["region_split"], None)}
+    experiments = {(*key[:-1], split) for key in given.injections for split in (key[-1], None)}
     tails = {(criterion.name, subset) for criterion in given.config.criteria for subset in SUBSETS}
     expected = {(*head[:-1], *tail, None, head[-1]) for head in experiments for tail in tails if tail[1] == "all"}
     found = {_pool_key(row) for row in given.cells if row["axes"] == "" and row["selection_set_id"] is None}
@@ -107,13 +109,12 @@ def _keys_complete(given: _Input) -> Finding:
 def _counts_add_up_to_manifest(given: _Input) -> Finding:
     """Pooled counts are those of the manifest and the results, controls left out."""
     names = [criterion.name for criterion in given.config.criteria]
-    aggregates = [("is_evaluated", "count"), ("is_evaluated", "sum"), *((f"meets_{name}", "sum") for name in names)]
-    expected: dict[tuple[object, ...], tuple[int, ...]] = {}
-    for row in _injections(given).group_by([*EXPERIMENT_COLUMNS, "region_split"]).aggregate(aggregates).to_pylist():
-        for split, name in product((row["region_split"], None), names):
-            key = (*(row[column] for column in EXPERIMENT_COLUMNS), split, name)
-            counts = (row["is_evaluated_count"], row["is_evaluated_sum"], row[f"meets_{name}_sum"])
-            expected[key] = tuple(old + new for old, new in zip(expected.get(key, (0, 0, 0)), counts, strict=True))
+    expected: Counts = {}
+    for (*experiment, its_split), (n_task, n_evaluated, *met) in given.injections.items():
+        for split, (name, n_met) in product((its_split, None), zip(names, met, strict=True)):
+            key = (*experiment, split, name)
+            old = expected.get(key, (0, 0, 0))
+            expected[key] = tuple(before + more for before, more in zip(old, (n_task, n_evaluated, n_met), strict=True))
     wrong = []
     for cell in given.cells:
         if cell["axes"] == "" and cell["subset"] == "all" and cell["selection_set_id"] is None:
@@ -191,36 +192,18 @@ def _finding(check: str, is_ok: bool, observed: object, expected: object, senten
     return Finding("summary", check, is_ok, "error", str(observed), str(expected), sentence)
 
 
-def _not_empty(cells: pa.Table, tasks: pa.Table, results: pa.Table) -> Iterable[Finding]:
+def _not_empty(cells: pa.Table, counts: InputCounts) -> Iterable[Finding]:
     """Yield one finding per table on whether it has rows."""
-    for name, table in (("cells", cells), ("manifest", tasks), ("results", results)):
-        yield _finding(f"{name}_not_empty", table.num_rows > 0, table.num_rows, "at least 1", f"The {name} table has rows.")
+    for name, n_rows in (("cells", cells.num_rows), ("manifest", counts.n_tasks), ("results", counts.n_results)):
+        yield _finding(f"{name}_not_empty", n_rows > 0, n_rows, "at least 1", f"The {name} table has rows.")
 
 
-def _columns_present(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> Iterable[Finding]:
+def _columns_present(counts: InputCounts) -> Iterable[Finding]:
     """Yield one finding per input table on whether it has the columns that are read."""
-    for name, table, needed in (("manifest", tasks, TASK_COLUMNS), ("results", results, result_columns(config))):
-        missing = [column for column in needed if column not in table.column_names]
+    for name, missing in counts.missing.items():
         yield _finding(
             f"{name}_columns", not missing, f"missing {missing}", "missing []", f"The {name} table has the columns that are read."
         )
-
-
-def _injections(given: _Input) -> pa.Table:
-    """Return the injections' keys, is_evaluated and meets_<criterion>, or raise where a task has no result."""
-    place = pc.index_in(given.tasks["task_id"], value_set=given.results["task_id"])
-    if place.null_count:
-        raise AccountingError(f"{place.null_count} tasks have no result")
-    results = given.results.append_column("is_evaluated", pa.array(evaluated(given.results))).take(place)
-    resolution = pc.divide(given.tasks["theta_e_arcsec"], results["psf_fwhm_used_r_arcsec"])
-    table = given.tasks.select([*EXPERIMENT_COLUMNS, "region_split"]).append_column("is_evaluated", results["is_evaluated"])
-    for criterion in given.config.criteria:
-        is_met = results["is_evaluated"]
-        for metric, minimum in criterion.minimums:
-            values = resolution if metric == RESOLUTION else results[metric]
-            is_met = pc.and_(is_met, pc.fill_null(pc.greater_equal(values, minimum), False))
-        table = table.append_column(f"meets_{criterion.name}", is_met)
-    return table.filter(pc.invert(given.tasks["is_control"]))
 
 
 def _pool_key(row: dict[str, object]) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ import json
 import re
 from importlib.metadata import version
 
+from astropy.table import Table
 from luigi.execution_summary import LuigiStatusCode
 
 from halo_core.flags import Flag
@@ -11,7 +12,7 @@ from halo_core.stages.planning import plan
 from halo_core.survey.layout import planes_for
 from luigi_tasks.identity import validation_digest
 from luigi_tasks.objects import sha256_of
-from luigi_tasks.targets import BLOCK_MARK, STAGE_MARK
+from luigi_tasks.targets import BLOCK_MARK, CELLS_ECSV_FILE, CELLS_FILE, STAGE_MARK
 from tests.fixtures.campaigns import Place
 from tests.fixtures.commands import lay_out, luigi_words, run_command
 
@@ -80,6 +81,17 @@ def test_the_mark_of_a_stage_records_digest_parameters_seeds_upstream_and_versio
         assert mark["versions"]["luigi"] == version("luigi")
         assert mark["processor"]
     assert task.mark_of("injection")["counts"]["n_tasks"] == 52
+
+
+def test_the_cells_as_text_are_those_of_the_parquet_and_stand_in_the_mark(done_place: Place) -> None:
+    task = done_place.task()
+    key, cells = task.key_of("summary", CELLS_ECSV_FILE), task.table_of("summary", CELLS_FILE)
+    assert key in task.mark_of("summary")["objects"]
+    found = Table.read(done_place.objects.path(key))
+    assert found.colnames == cells.column_names
+    for name in ("cell", "n_task", "lower_95"):
+        assert found[name].tolist() == cells[name].to_pylist()
+    assert found["theta_e_arcsec"].unit == "arcsec"
 
 
 def test_the_mark_of_a_block_records_the_sha256_of_the_planes_it_used(done_place: Place) -> None:

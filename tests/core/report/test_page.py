@@ -9,9 +9,8 @@ import pytest
 
 from halo_core.report import ReportData, render_report
 from halo_core.report.figures import FIGURE_AXES, bin_text, completeness_figure
-from halo_core.stages.summary import summarise
 from tests.fixtures.reports import failed, report_data, stopped_report
-from tests.fixtures.summaries import summary_config, tables
+from tests.fixtures.summaries import summarised, summary_config, tables
 
 
 class Page(HTMLParser):
@@ -149,7 +148,7 @@ def test_campaign_that_stopped_before_its_summary_still_has_a_page():
 def test_points_of_too_few_are_left_out_and_named_and_points_without_interval_are_hollow_and_named():
     rows = [{"theta_e_arcsec": 0.5, "ra": 20.0 + 3 * (number % 12)} for number in range(24)]
     rows += [{"theta_e_arcsec": 1.0}] * 12 + [{"theta_e_arcsec": 2.0}] * 9
-    cells = summarise(*tables(rows), summary_config())
+    cells = summarised(*tables(rows), summary_config())
     figure = completeness_figure(cells, FIGURE_AXES[0], {"snr_matched": "matched"})
     assert [sentence for sentence in figure.left_out if "matched" in sentence] == [
         "tier grid, 64 pixels, matched, at 1: hollow, no interval: number of sky cells 1, effective 1.00; both must reach 5",
@@ -165,7 +164,7 @@ def test_figure_follows_the_theme_and_holds_no_address(html):
 
 
 def test_empty_summary_has_no_figure_and_a_page():
-    cells = summarise(*tables([{}]), summary_config()).slice(0, 0)
+    cells = summarised(*tables([{}]), summary_config()).slice(0, 0)
     assert completeness_figure(cells, FIGURE_AXES[0], {}) is None
     assert "there is nothing to draw" in render_report(stopped_report(cells=cells))
 

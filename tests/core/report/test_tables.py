@@ -6,9 +6,8 @@ from halo_core.flags import SENTENCES, Flag
 from halo_core.records import Finding
 from halo_core.report.page import cell_text, is_numeric
 from halo_core.report.tables import controls_table, counts_table, findings_table, from_rows, headline_table, interval, losses_table, share
-from halo_core.stages.summary import summarise
 from tests.fixtures.reports import failed
-from tests.fixtures.summaries import lost, summary_config, tables
+from tests.fixtures.summaries import lost, summarised, summary_config, tables
 
 
 def test_counts_that_differ_or_are_missing_are_marked():
@@ -19,16 +18,16 @@ def test_counts_that_differ_or_are_missing_are_marked():
 
 
 def test_headline_shows_too_few_and_null_as_words_and_not_as_numbers():
-    few = summarise(*tables([{}] * 9), summary_config())
+    few = summarised(*tables([{}] * 9), summary_config())
     shown = dict(zip(headline_table(few, {}).headings, headline_table(few, {}).rows[0], strict=True))
     assert (shown["evaluated"], shown["completeness"], shown["95 % interval"]) == (9, "too few", None)
-    nothing = summarise(*tables([lost(Flag.BRICK_MISSING)] * 20), summary_config(min_n=1))
+    nothing = summarised(*tables([lost(Flag.BRICK_MISSING)] * 20), summary_config(min_n=1))
     shown = dict(zip(headline_table(nothing, {}).headings, headline_table(nothing, {}).rows[0], strict=True))
     assert (shown["evaluated"], shown["not evaluated"], shown["completeness"]) == (0, 20, "too few")
 
 
 def test_headline_names_criteria_by_their_labels():
-    cells = summarise(*tables([{}] * 12), summary_config())
+    cells = summarised(*tables([{}] * 12), summary_config())
     assert [row[2] for row in headline_table(cells, {"snr_matched": "matched"}).rows] == ["proxy_reference", "matched"]
 
 

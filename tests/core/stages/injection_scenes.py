@@ -20,7 +20,8 @@ from halo_core.stages.hosts import BrickPlanes
 from halo_core.stages.injection import BrickInjection, InjectionConfig, inject_brick
 from halo_core.stages.manifest import ManifestBuild, build_manifest
 from halo_core.stages.validation_convergence import render_at_double_effort
-from halo_core.stages.validation_injection import SampledStamp, sample_of
+from halo_core.stages.validation_injection import SampledStamp
+from halo_core.stages.validation_injection_counts import count_injections
 from halo_core.stamps import ARCS_FILE, HOSTS_FILE, Stamp, read_stamps
 from halo_core.survey.catalogs import read_bricks
 from halo_core.survey.layout import BRICKS_KEY, SWEEP_FOLDER, plane_key
@@ -136,7 +137,7 @@ def centroid(image: NDArray[Any]) -> tuple[float, float]:
 def sample_stamps(run: TinyRun, folder: Path) -> list[SampledStamp]:
     """Return the stamps that validation looks at, each beside the survey's own pixels and its place by the whole header."""
     store(run, folder)
-    ids = pa.array(sample_of(run.tasks, run.results), type=pa.string())
+    ids = pa.array([task_id for task_id, _ in count_injections([(run.tasks, run.results)]).sample], type=pa.string())
     results = by(run.results, "task_id")
     tasks = run.tasks.filter(pc.is_in(run.tasks["task_id"], value_set=ids))
     return [_beside_survey(run.root, stamp, results[stamp.truth["task_id"]]) for stamp in read_stamps(folder, tasks)]

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from halo_core.stages.summary import read_first, summarise
+from halo_core.stages.summary_blocks import gather
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.statistics import clustered_interval, weighted_interval, wilson_interval
 from tests.fixtures.planted import DETECTOR, THETA_E_ARCSEC, PlantedLaw, campaign, cell_sizes, counts, covered_range
@@ -65,7 +66,7 @@ def cover_by_campaigns(n_campaigns: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     covered = dict.fromkeys(("pooled", "pooled, weighted", *(f"theta_e {value}" for value in THETA_E_ARCSEC)), 0)
     for _ in range(n_campaigns):
-        cells = summarise(*campaign(rng, LAW, n_cells=N_CELLS, mean_size=40.0), CONFIG)
+        cells = summarise(gather([campaign(rng, LAW, n_cells=N_CELLS, mean_size=40.0)], CONFIG), CONFIG)
         (pooled,) = read_first(cells, axes="").to_pylist()
         assert pooled["n_evaluated"] > 800
         assert pooled["n_not_evaluated"] > 0

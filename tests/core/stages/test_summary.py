@@ -8,17 +8,16 @@ import pytest
 
 from halo_core.flags import Flag
 from halo_core.records import CELLS
-from halo_core.stages.summary import headline, summarise, surface_axes
-from halo_core.stages.summary_regions import region_cells
+from halo_core.stages.summary import headline, surface_axes
 from halo_core.statistics import clustered_interval, weighted_interval, wilson_interval
-from tests.fixtures.summaries import MATCHED, control, lost, random_campaign, summary_config, tables
+from tests.fixtures.summaries import MATCHED, control, lost, random_campaign, regions_of, summarised, summary_config, tables
 
 CONFIG = summary_config()
 
 
 def cells_of(rows, **changes) -> list[dict]:
     """Return the cells of rows as dicts."""
-    return summarise(*tables(rows), summary_config(**changes)).to_pylist()
+    return summarised(*tables(rows), summary_config(**changes)).to_pylist()
 
 
 def pick(cells, **key) -> dict:
@@ -191,7 +190,7 @@ def test_a_population_pools_in_bins_and_has_no_cell_per_drawn_value():
         counted = [[[cell[name] for name in keys] for cell in given if cell["axes"] == axes] for given in (cells, product)]
         assert counted[0] == counted[1] != []
     assert sum(cell["n_task"] for cell in cells if cell["axes"] == ",".join(surface_axes(None))) == 60 * 2 * 2 * 2
-    assert region_cells(*tables(rows), summary_config(population_grids=("grid_small",))).num_rows == 0
+    assert regions_of(*tables(rows), summary_config(population_grids=("grid_small",))).num_rows == 0
 
 
 def test_a_population_beside_a_product_grid_leaves_its_cells_as_they_are():
@@ -204,7 +203,7 @@ def test_a_population_beside_a_product_grid_leaves_its_cells_as_they_are():
 def test_selection_sets_are_summarised_beside_and_never_summed():
     rows = [{"region_id": 1}, {"region_id": 2, "snr_matched_r": 1.0}, {"region_id": 3}]
     sets = {"a": [1, 2], "b": [2, 3]}
-    cells = summarise(*tables(rows), CONFIG, selection_sets=sets).to_pylist()
+    cells = summarised(*tables(rows), CONFIG, selection_sets=sets).to_pylist()
     counted = {cell: pick(cells, selection_set_id=cell)["n_task"] for cell in (None, "a", "b")}
     assert counted == {None: 3, "a": 2, "b": 2}
     assert pick(cells, selection_set_id="a")["completeness"] == 0.5
@@ -212,22 +211,22 @@ def test_selection_sets_are_summarised_beside_and_never_summed():
 
 def test_order_of_rows_and_other_experiments_change_nothing():
     tasks, results = random_campaign(50, seed=2)
-    cells = summarise(tasks, results, CONFIG)
+    cells = summarised(tasks, results, CONFIG)
     shuffle = np.random.default_rng(0).permutation(tasks.num_rows)
-    shuffled = summarise(tasks.take(pa.array(shuffle)), results, CONFIG)
+    shuffled = summarised(tasks.take(pa.array(shuffle)), results, CONFIG)
     assert cells.schema == CELLS
     assert cells.num_rows == shuffled.num_rows
     for name in ("n_task", "n_evaluated", "n_recovered", "losses", "completeness", "theta_e_arcsec"):
         assert cells[name].equals(shuffled[name])
     np.testing.assert_allclose(_numbers(cells, "lower_95"), _numbers(shuffled, "lower_95"), rtol=1e-9, equal_nan=True)
     one = tasks.filter(np.equal(tasks["tier"].to_numpy(), "grid"))
-    alone = summarise(one, results.filter(np.isin(results["task_id"].to_numpy(), one["task_id"].to_numpy())), CONFIG)
+    alone = summarised(one, results.filter(np.isin(results["task_id"].to_numpy(), one["task_id"].to_numpy())), CONFIG)
     of_tier = cells.filter(np.equal(cells["tier"].to_numpy(), "grid"))
     assert alone.drop_columns(["cell"]).equals(of_tier.drop_columns(["cell"]))
 
 
 def test_headline_gives_one_row_per_experiment_and_criterion():
-    rows = headline(summarise(*random_campaign(60, seed=4), CONFIG))
+    rows = headline(summarised(*random_campaign(60, seed=4), CONFIG))
     assert [(row["tier"], row["stamp_size"], row["criterion"]) for row in rows][:3] == [
         ("debug", 64, "proxy_reference"),
         ("debug", 64, MATCHED.name),

@@ -7,12 +7,21 @@ import pytest
 from halo_core.errors import AccountingError, ConfigurationError, ConventionError
 from halo_core.flags import Flag
 from halo_core.stages.criteria import Criterion, meets
-from halo_core.stages.summary import summarise
-from halo_core.stages.summary_controls import control_table
-from halo_core.stages.summary_regions import region_cells, region_scatter
+from halo_core.stages.summary_regions import region_scatter
 from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
 from halo_core.statistics import between_region_scatter
-from tests.fixtures.summaries import MATCHED, PROXY, control, lost, random_campaign, summary_config, tables
+from tests.fixtures.summaries import (
+    MATCHED,
+    PROXY,
+    control,
+    controls_of,
+    lost,
+    random_campaign,
+    regions_of,
+    summarised,
+    summary_config,
+    tables,
+)
 
 CONFIG = summary_config()
 METRICS = ("snr_matched_r", "snr_peak_pixel_r", "psf_fwhm_used_r_arcsec", "bad_pixel_frac", "wise_brightmask_frac")
@@ -21,12 +30,12 @@ METRICS = ("snr_matched_r", "snr_peak_pixel_r", "psf_fwhm_used_r_arcsec", "bad_p
 @pytest.mark.parametrize("metric", METRICS)
 def test_evaluated_row_without_a_metric_is_an_error_and_never_zero_or_missed(metric):
     with pytest.raises(AccountingError, match=metric):
-        summarise(*tables([{}, {metric: None}]), CONFIG)
+        summarised(*tables([{}, {metric: None}]), CONFIG)
 
 
 def test_metric_that_is_not_finite_is_an_error():
     with pytest.raises(AccountingError, match="snr_matched_r"):
-        summarise(*tables([{"snr_matched_r": float("inf")}]), CONFIG)
+        summarised(*tables([{"snr_matched_r": float("inf")}]), CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -40,56 +49,56 @@ def test_metric_that_is_not_finite_is_an_error():
 )
 def test_loss_without_reason_or_count_in_spite_of_one_is_an_error(row):
     with pytest.raises(AccountingError, match="loss flag"):
-        summarise(*tables([{}, row]), CONFIG)
+        summarised(*tables([{}, row]), CONFIG)
 
 
 def test_note_bits_do_not_make_a_loss():
-    cells = summarise(*tables([{"flags": (Flag.HAS_BAD_PIXELS | Flag.PSF_FROM_BRICK).value}]), CONFIG)
+    cells = summarised(*tables([{"flags": (Flag.HAS_BAD_PIXELS | Flag.PSF_FROM_BRICK).value}]), CONFIG)
     assert cells["n_evaluated"][0].as_py() == 1
 
 
 def test_every_task_needs_exactly_one_result():
     tasks, results = tables([{}] * 4)
     with pytest.raises(AccountingError, match=r"1 of 4 tasks have no result, first t000003"):
-        summarise(tasks, results.slice(0, 3), CONFIG)
+        summarised(tasks, results.slice(0, 3), CONFIG)
     with pytest.raises(AccountingError, match="1 results belong to no task"):
-        summarise(tasks.slice(0, 3), results, CONFIG)
+        summarised(tasks.slice(0, 3), results, CONFIG)
     with pytest.raises(AccountingError, match="results: 5 rows have 4 distinct"):
-        summarise(tasks, pa.concat_tables([results, results.slice(0, 1)]), CONFIG)
+        summarised(tasks, pa.concat_tables([results, results.slice(0, 1)]), CONFIG)
     with pytest.raises(AccountingError, match="manifest: 5 rows have 4 distinct"):
-        summarise(pa.concat_tables([tasks, tasks.slice(0, 1)]), results, CONFIG)
+        summarised(pa.concat_tables([tasks, tasks.slice(0, 1)]), results, CONFIG)
 
 
 def test_empty_manifest_is_an_error():
     with pytest.raises(AccountingError, match="no task"):
-        summarise(*tables([]), CONFIG)
+        summarised(*tables([]), CONFIG)
 
 
 def test_missing_column_is_named():
     tasks, results = tables([{}])
     with pytest.raises(ConventionError, match=r"manifest: columns missing \['ra'\]"):
-        summarise(tasks.drop_columns(["ra"]), results, CONFIG)
+        summarised(tasks.drop_columns(["ra"]), results, CONFIG)
     with pytest.raises(ConventionError, match=r"results: columns missing \['flags'\]"):
-        summarise(tasks, results.drop_columns(["flags"]), CONFIG)
+        summarised(tasks, results.drop_columns(["flags"]), CONFIG)
 
 
 def test_columns_that_are_read_are_enough():
     tasks, results = random_campaign(30, seed=1)
-    few = summarise(tasks.select(list(TASK_COLUMNS)), results.select(list(result_columns(CONFIG))), CONFIG)
-    assert few.equals(summarise(tasks, results, CONFIG))
+    few = summarised(tasks.select(list(TASK_COLUMNS)), results.select(list(result_columns(CONFIG))), CONFIG)
+    assert few.equals(summarised(tasks, results, CONFIG))
 
 
 def test_weight_that_is_not_positive_is_an_error():
     with pytest.raises(AccountingError, match="sampling_weight is 0"):
-        summarise(*tables([{"sampling_weight": 0.0}]), CONFIG)
+        summarised(*tables([{"sampling_weight": 0.0}]), CONFIG)
 
 
 def test_manifest_of_controls_alone_has_no_cells():
-    assert summarise(*tables([control()] * 3), CONFIG).num_rows == 0
+    assert summarised(*tables([control()] * 3), CONFIG).num_rows == 0
 
 
 def test_truth_only_criteria_are_not_applicable_to_controls_and_never_zero():
-    rows = control_table(*tables([{}] * 3 + [control()] * 4 + [{**lost(Flag.BRICK_MISSING), "is_control": True}]), CONFIG)
+    rows = controls_of(*tables([{}] * 3 + [control()] * 4 + [{**lost(Flag.BRICK_MISSING), "is_control": True}]), CONFIG)
     assert [row["criterion"] for row in rows] == ["proxy_reference", "snr_matched"]
     for row in rows:
         assert (row["n_controls"], row["n_evaluated"], row["n_not_evaluated"]) == (5, 4, 1)
@@ -101,9 +110,9 @@ def test_detector_is_counted_on_controls_and_on_injections():
     tasks, results = tables([{}] * 4 + [control()] * 4)
     results = results.append_column("score", pa.array([0.9, 0.8, 0.7, 0.1, 0.6, 0.2, 0.1, 0.0]))
     config = summary_config(criteria=(Criterion("detector", 3, (("score", 0.5),), False, "score ≥ 0.5"),))
-    (row,) = control_table(tasks, results, config)
+    (row,) = controls_of(tasks, results, config)
     assert (row["n_called"], row["called_frac"], row["note"]) == (1, 0.25, "")
-    cell = summarise(tasks, results, config).to_pylist()[0]
+    cell = summarised(tasks, results, config).to_pylist()[0]
     assert (cell["criterion"], cell["criterion_version"], cell["n_recovered"]) == ("detector", 3, 3)
 
 
@@ -111,7 +120,7 @@ def test_control_without_a_score_is_an_error():
     tasks, results = tables([control()] * 2)
     config = summary_config(criteria=(Criterion("detector", 1, (("score", 0.5),), False, "score"),))
     with pytest.raises(AccountingError, match="score"):
-        control_table(tasks, results.append_column("score", pa.array([0.3, None])), config)
+        controls_of(tasks, results.append_column("score", pa.array([0.3, None])), config)
 
 
 def test_thresholds_are_inclusive_and_all_must_hold():
@@ -150,7 +159,7 @@ def test_criterion_without_a_threshold_is_refused(minimums):
 
 def test_region_cells_add_up_and_their_scatter_has_no_binomial_noise():
     tasks, results = random_campaign(300, seed=6)
-    cells = region_cells(tasks, results, CONFIG)
+    cells = regions_of(tasks, results, CONFIG)
     rows = [row for row in cells.to_pylist() if row["subset"] == "all" and row["criterion"] == "snr_matched"]
     assert sum(row["n_task"] for row in rows) == np.count_nonzero(~tasks["is_control"].to_numpy())
     scatter = region_scatter(cells)
@@ -166,6 +175,6 @@ def test_region_cells_add_up_and_their_scatter_has_no_binomial_noise():
 
 
 def test_region_where_nothing_was_evaluated_is_null():
-    (row, *_) = region_cells(*tables([lost(Flag.BRICK_MISSING, region_id=7)]), CONFIG).to_pylist()
+    (row, *_) = regions_of(*tables([lost(Flag.BRICK_MISSING, region_id=7)]), CONFIG).to_pylist()
     assert (row["region_id"], row["n_task"], row["completeness"]) == (7, 1, None)
-    assert region_scatter(region_cells(*tables([{}]), CONFIG))[0]["std_raw"] is None
+    assert region_scatter(regions_of(*tables([{}]), CONFIG))[0]["std_raw"] is None

@@ -5,9 +5,8 @@ import pyarrow as pa
 import pytest
 
 from halo_core.records import CELLS
-from halo_core.stages.summary import summarise
 from halo_core.stages.validation_summary import check_summary
-from tests.fixtures.summaries import random_campaign, summary_config
+from tests.fixtures.summaries import random_campaign, summarised, summary_config
 
 CONFIG = summary_config()
 
@@ -16,12 +15,12 @@ CONFIG = summary_config()
 def sound() -> tuple[pa.Table, pa.Table, pa.Table]:
     """Cells, manifest and results of one campaign."""
     tasks, results = random_campaign(70, seed=9)
-    return summarise(tasks, results, CONFIG), tasks, results
+    return summarised(tasks, results, CONFIG), tasks, results
 
 
 def failed(cells: pa.Table, tasks: pa.Table, results: pa.Table) -> set[str]:
     """Return the names of the checks that fail."""
-    findings = check_summary(cells, tasks, results, CONFIG)
+    findings = check_summary(cells, [(tasks, results)], CONFIG)
     assert all(finding.stage == "summary" and finding.severity == "error" and finding.sentence for finding in findings)
     return {finding.check for finding in findings if not finding.is_ok}
 
@@ -40,17 +39,17 @@ def row_of(cells: pa.Table, **key: object) -> int:
 
 def test_sound_summary_passes_every_check(sound):
     assert failed(*sound) == set()
-    assert len(check_summary(*sound, CONFIG)) == 14
+    assert len(check_summary(sound[0], [sound[1:]], CONFIG)) == 14
 
 
 def test_sound_summary_of_a_population_passes_and_a_marginal_that_lost_a_bin_does_not():
     config = summary_config(population_grids=("grid_small",))
     tasks, results = random_campaign(70, seed=9)
-    cells = summarise(tasks, results, config)
-    assert [finding.check for finding in check_summary(cells, tasks, results, config) if not finding.is_ok] == []
+    cells = summarised(tasks, results, config)
+    assert [finding.check for finding in check_summary(cells, [(tasks, results)], config) if not finding.is_ok] == []
     kept = np.ones(cells.num_rows, dtype=bool)
     kept[row_of(cells, axes="resolution_bin", subset="all")] = False
-    broken = {finding.check for finding in check_summary(cells.filter(kept), tasks, results, config) if not finding.is_ok}
+    broken = {finding.check for finding in check_summary(cells.filter(kept), [(tasks, results)], config) if not finding.is_ok}
     assert "marginals_are_sums_of_cells" in broken
 
 

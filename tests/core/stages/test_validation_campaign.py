@@ -10,9 +10,8 @@ import pytest
 from halo_core.flags import Flag
 from halo_core.records import Finding
 from halo_core.stages.planning import PlanRow
-from halo_core.stages.summary import summarise
 from halo_core.stages.validation_campaign import check_campaign
-from tests.fixtures.summaries import control, lost, summary_config, tables
+from tests.fixtures.summaries import control, lost, summarised, summary_config, tables
 
 SIZES = (64, 96)
 CHECKS = {"built_is_planned", "processed_is_built", "judged_is_processed", "summarised_is_planned", "no_orphans"}
@@ -32,7 +31,7 @@ def rows() -> list[dict[str, object]]:
 
 
 TASKS, RESULTS = tables(rows())
-CELLS = summarise(TASKS, RESULTS, summary_config())
+CELLS = summarised(TASKS, RESULTS, summary_config())
 PLAN = [PlanRow(tier, split, 2, 6, 6, 12, 3, 6, 30) for tier in ("debug", "grid") for split in ("train", "val")]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from halo_core.errors import StageValidationError
@@ -15,7 +16,8 @@ from halo_core.flags import LOSSES, Flag
 from halo_core.records import Finding
 from halo_core.stages import validation_injection
 from halo_core.stages.validation import require
-from halo_core.stages.validation_injection import SAMPLE_SIZE, SampledStamp, check_injection, sample_of, theory
+from halo_core.stages.validation_injection import SampledStamp, check_injection, theory
+from halo_core.stages.validation_injection_counts import ROW_LAWS, SAMPLE_SIZE, count_injections
 from halo_core.survey.mock import MockSurvey
 from tests.core.stages.injection_scenes import TinyRun, sample_stamps, tiny_run, whole_bricks
 
@@ -104,7 +106,7 @@ def a_control(row: dict[str, Any]) -> bool:
 
 
 def test_a_sound_run_passes_every_check(run: TinyRun, sample: list[SampledStamp]) -> None:
-    findings = check_injection(run.tasks, run.results, run.planes, sample)
+    findings = check_injection(count_injections([(run.tasks, run.results)]), run.planes, sample)
     require(findings)
     assert sorted(finding.check for finding in findings) == sorted(CHECKS)
     assert {finding.check for finding in findings if not finding.is_ok} == {"planes_are_there"}  # a brick without files is worth a look
@@ -114,7 +116,9 @@ def test_a_sound_run_passes_every_check(run: TinyRun, sample: list[SampledStamp]
 def test_a_run_on_whole_bricks_has_nothing_to_warn_of(run: TinyRun) -> None:
     names = whole_bricks(run)
     keep = {name: pa.array([row in names for row in getattr(run, name)["brickname"].to_pylist()]) for name in ("tasks", "planes")}
-    findings = check_injection(run.tasks.filter(keep["tasks"]), run.results.filter(keep["tasks"]), run.planes.filter(keep["planes"]), [])
+    findings = check_injection(
+        count_injections([(run.tasks.filter(keep["tasks"]), run.results.filter(keep["tasks"]))]), run.planes.filter(keep["planes"]), []
+    )
     assert failed(findings) == {"sample_is_whole"}
     assert all(finding.is_ok for finding in findings if finding.severity == "warning")
 
@@ -166,7 +170,7 @@ BROKEN_RESULTS: list[tuple[str, Callable[[pa.Table], pa.Table]]] = [
 
 @pytest.mark.parametrize(("check", "breaks"), BROKEN_RESULTS)
 def test_broken_results_are_caught(run: TinyRun, check: str, breaks: Callable[[pa.Table], pa.Table]) -> None:
-    assert check in failed(check_injection(run.tasks, breaks(run.results), run.planes, []))
+    assert check in failed(check_injection(count_injections([(run.tasks, breaks(run.results))]), run.planes, []))
 
 
 def plane_ok(row: dict[str, Any]) -> bool:
@@ -193,7 +197,7 @@ BROKEN_PLANES: list[tuple[str, Callable[[pa.Table], pa.Table]]] = [
 
 @pytest.mark.parametrize(("check", "breaks"), BROKEN_PLANES)
 def test_broken_books_of_planes_are_caught(run: TinyRun, check: str, breaks: Callable[[pa.Table], pa.Table]) -> None:
-    assert check in failed(check_injection(run.tasks, run.results, breaks(run.planes), []))
+    assert check in failed(check_injection(count_injections([(run.tasks, run.results)]), breaks(run.planes), []))
 
 
 def with_stamp(item: SampledStamp, **arrays: Any) -> SampledStamp:
@@ -246,16 +250,16 @@ def test_one_broken_stamp_of_the_sample_is_caught(
 ) -> None:
     broken = list(sample)
     broken[place] = breaks(sample[place])
-    assert check in failed(check_injection(run.tasks, run.results, run.planes, broken))
+    assert check in failed(check_injection(count_injections([(run.tasks, run.results)]), run.planes, broken))
 
 
 def test_gains_of_every_injection_in_a_campaign_with_noise_are_sound(run: TinyRun) -> None:
-    assert "gain_is_recorded" not in failed(check_injection(run.tasks, with_gains(run.results), run.planes, []))
+    assert "gain_is_recorded" not in failed(check_injection(count_injections([(run.tasks, with_gains(run.results))]), run.planes, []))
 
 
 def test_a_sample_with_fewer_stamps_than_asked_for_is_caught(run: TinyRun, sample: list[SampledStamp]) -> None:
-    assert failed(check_injection(run.tasks, run.results, run.planes, sample[1:])) == {"sample_is_whole"}
-    assert failed(check_injection(run.tasks, run.results, run.planes, [])) == {"sample_is_whole"}
+    assert failed(check_injection(count_injections([(run.tasks, run.results)]), run.planes, sample[1:])) == {"sample_is_whole"}
+    assert failed(check_injection(count_injections([(run.tasks, run.results)]), run.planes, [])) == {"sample_is_whole"}
 
 
 def test_every_check_is_broken_once_in_this_module() -> None:
@@ -267,7 +271,7 @@ def test_every_check_is_broken_once_in_this_module() -> None:
 def test_nothing_to_look_at_is_a_failure(run: TinyRun, sample: list[SampledStamp], empty: str) -> None:
     tasks = run.tasks.slice(0, 0) if empty != "results" else run.tasks
     results = run.results.slice(0, 0) if empty != "tasks" else run.results
-    findings = check_injection(tasks, results, run.planes, sample)
+    findings = check_injection(count_injections([(tasks, results)]), run.planes, sample)
     assert failed(findings) == {"results_are_the_manifest"}
     with pytest.raises(StageValidationError, match="Every manifest row ends as exactly one result row"):
         require(findings)
@@ -279,11 +283,40 @@ def test_nan_without_weight_in_host_and_survey_alike_is_no_difference(run: TinyR
     item = sample[0]
     same = replace(item, stamp=replace(item.stamp, host=with_nan(item.stamp.host), injected=with_nan(item.stamp.injected)))
     same = replace(same, survey_pixels=with_nan(item.survey_pixels))
-    assert failed(check_injection(run.tasks, run.results, run.planes, [same, *sample[1:]])) == set()
+    assert failed(check_injection(count_injections([(run.tasks, run.results)]), run.planes, [same, *sample[1:]])) == set()
 
 
-def test_the_sample_is_of_evaluated_injections_and_independent_of_order(run: TinyRun) -> None:
-    ids = sample_of(run.tasks, run.results)
-    turned = pa.array(np.arange(run.tasks.num_rows)[::-1])
-    assert sample_of(run.tasks.take(turned), run.results) == ids == sorted(ids)
-    assert all(evaluated(row) and not lost(row) for row in run.results.to_pylist() if row["task_id"] in ids)
+def blocks_of(run: TinyRun, results: pa.Table) -> list[tuple[pa.Table, pa.Table]]:
+    """Return a run in blocks of its bricks, as if each were one, the results of each turned round."""
+    blocks = []
+    for name in sorted(set(run.tasks["brickname"].to_pylist())):
+        tasks = run.tasks.filter(pc.equal(run.tasks["brickname"], name))
+        its = results.filter(pc.is_in(results["task_id"], value_set=tasks["task_id"].combine_chunks()))
+        blocks.append((tasks, its.take(np.arange(its.num_rows)[::-1])))
+    return blocks
+
+
+@pytest.mark.parametrize(
+    ("check", "breaks"), [("", lambda t: t), *((check, breaks) for check, breaks in BROKEN_RESULTS if check in (*ROW_LAWS, "coverage"))]
+)
+def test_findings_do_not_depend_on_the_blocks(run: TinyRun, check: str, breaks: Callable[[pa.Table], pa.Table]) -> None:
+    results = breaks(run.results)
+    blocks = blocks_of(run, results)
+    assert len(blocks) > 1
+    whole = count_injections([(run.tasks, results)])
+    assert count_injections(blocks) == count_injections(blocks[::-1]) == whole
+    assert (check in failed(check_injection(whole, run.planes, []))) == bool(check)
+
+
+def test_a_result_that_stands_in_two_blocks_is_caught(run: TinyRun) -> None:
+    blocks = blocks_of(run, run.results)
+    assert "results_are_the_manifest" in failed(check_injection(count_injections([*blocks, blocks[0]]), run.planes, []))
+
+
+def test_the_sample_is_of_evaluated_injections_the_first_by_id(run: TinyRun) -> None:
+    sample = count_injections([(run.tasks, run.results)]).sample
+    controls = set(run.tasks.filter(run.tasks["is_control"])["task_id"].to_pylist())
+    ids = sorted(row["task_id"] for row in run.results.to_pylist() if row["metrics_ok"] and row["task_id"] not in controls)
+    assert [task_id for task_id, _ in sample] == ids[:SAMPLE_SIZE]
+    block_of = {row["task_id"]: row["block"] for row in run.tasks.to_pylist()}
+    assert all(block_of[task_id] == block for task_id, block in sample)

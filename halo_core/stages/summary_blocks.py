@@ -1,0 +1,107 @@
+"""A campaign's rows for the summary, gathered block by block: each block is read once and left as a few numbers a row.
+
+What is kept does not depend on how rows fall into blocks: floating-point sums are taken over whole experiments, in the order of
+the manifest, which is that of bricks, hosts and injections whatever the size of a block.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from halo_core.errors import AccountingError
+from halo_core.seeds import hash_order
+from halo_core.stages.summary_config import SummaryConfig
+from halo_core.stages.summary_controls import ControlCounts, count_controls
+from halo_core.stages.summary_rows import TASK_COLUMNS, Injections, experiments, injections_of, result_columns, selected
+
+Blocks = Iterable[tuple[pa.Table, pa.Table]]
+"""Manifest and results of each block; the blocks in order."""
+
+_ROWS_AT_ONCE = 500_000
+
+
+@dataclass
+class ExperimentRows:
+    """One experiment of a campaign: its injections in the order of the manifest, and its controls counted by split."""
+
+    key: dict[str, str | int]
+    injections: Injections
+    controls: dict[str, ControlCounts]
+
+
+@dataclass
+class _Parts:
+    """What was gathered of one experiment so far."""
+
+    key: dict[str, str | int]
+    injections: list[Injections] = field(default_factory=list)
+    controls: dict[str, ControlCounts] = field(default_factory=dict)
+
+
+def gather(blocks: Blocks, config: SummaryConfig) -> list[ExperimentRows]:
+    """Return the rows of every experiment, in the order of their keys.
+
+    Parameters
+    ----------
+    blocks : iterable of (Table, Table)
+        Manifest and results of each block, blocks in order; at least ``summary_rows.TASK_COLUMNS`` and
+        ``summary_rows.result_columns(config)``. Results of a block may stand in any order.
+    config : SummaryConfig
+        Criteria, bins, limits.
+
+    Raises
+    ------
+    AccountingError
+        There is no task; tasks and results of a block do not pair one to one; a task stands in two blocks; an evaluated row lacks a
+        number, a loss has no reason, a weight is not positive.
+    ConventionError
+        A column is missing.
+    """
+    found: dict[tuple[str, ...], _Parts] = {}
+    keys: list[NDArray[np.uint64]] = []
+    for tasks, results in in_parts(blocks, TASK_COLUMNS, result_columns(config)):
+        keys.append(hash_order(tasks["task_id"].to_pylist()))
+        for experiment in experiments(tasks, results, config):
+            parts = found.setdefault(tuple(str(value) for value in experiment.key.values()), _Parts(experiment.key))
+            parts.injections.append(injections_of(experiment, config))
+            for split, counts in count_controls(experiment, config).items():
+                parts.controls[split] = parts.controls.get(split, ControlCounts()) + counts
+    _require_distinct(keys)
+    return [_joined(found.pop(key)) for key in sorted(found)]
+
+
+def in_parts(blocks: Blocks, task_columns: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield manifest and results of some whole blocks at a time, the columns that are read alone; ConventionError where one is missing."""
+    tasks, results, n_rows = list[pa.Table](), list[pa.Table](), 0
+    for block_tasks, block_results in blocks:
+        tasks.append(selected(block_tasks, task_columns, "manifest"))
+        results.append(selected(block_results, columns, "results"))
+        n_rows += block_tasks.num_rows
+        if n_rows >= _ROWS_AT_ONCE:
+            yield pa.concat_tables(tasks), pa.concat_tables(results)
+            tasks, results, n_rows = [], [], 0
+    if tasks:
+        yield pa.concat_tables(tasks), pa.concat_tables(results)
+
+
+def n_repeated(keys: list[NDArray[np.uint64]]) -> int:
+    """Return how many ids repeat another, from the 64-bit hashes of the ids of each part."""
+    ordered = np.sort(np.concatenate(keys)) if keys else np.zeros(0, dtype=np.uint64)
+    return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
+
+
+def _require_distinct(keys: list[NDArray[np.uint64]]) -> None:
+    """Raise where there is no task, or a task stands in two parts."""
+    n_tasks, repeated = sum(map(len, keys)), n_repeated(keys)
+    if n_tasks == 0:
+        raise AccountingError("the manifest has no task; there is nothing to summarise")
+    if repeated:
+        raise AccountingError(f"manifest: {n_tasks} rows have {n_tasks - repeated} distinct task_id; each task stands once")
+
+
+def _joined(parts: _Parts) -> ExperimentRows:
+    """Return what was gathered of one experiment, in one piece."""
+    return ExperimentRows(parts.key, Injections.join(parts.injections), parts.controls)
