@@ -126,6 +126,17 @@ def test_another_way_to_inject_the_same_hosts_fetches_nothing(cut_copy: Place, m
     assert cut_copy.run(InjectAll, psf_model="gaussian") == LuigiStatusCode.SUCCESS
 
 
+def test_planes_that_another_campaign_keeps_whole_are_cut_and_stay(place_with_planes: Place, cut_place: Place) -> None:
+    place = Place(place_with_planes.folder, SECTIONS)
+    planes = {key: seen for key, seen in place.seen("cache").items() if key.endswith(".fz")}
+    assert place.run(InjectAll) == LuigiStatusCode.SUCCESS
+    assert place.rows("SELECT max(attempts) AS n FROM coadd_planes WHERE status = 'ok'") == [{"n": 0}]
+    assert {key: seen for key, seen in place.seen("cache").items() if key.endswith(".fz")} == planes != {}
+    assert content_by(place.tables("injection", ARCS_FILE), "physical_id") == content_by(
+        cut_place.tables("injection", ARCS_FILE), "physical_id"
+    )
+
+
 def test_a_campaign_with_other_hosts_fetches_the_planes_again_and_the_state_says_so(cut_copy: Place) -> None:
     assert cut_copy.run(CacheCoadds) == LuigiStatusCode.SUCCESS
     assert cut_copy.run(CacheCoadds, sampling_seed="77") == LuigiStatusCode.SUCCESS
