@@ -1,6 +1,6 @@
 """Proof of fetching: planes of a server that misbehaves come to S3, through kills, each right or lost for its reason, none twice.
 
-The suite takes 200 planes; `make fetch-proof` takes 2,000.
+The suite takes 100 planes; `make fetch-proof` takes 2,000.
 """
 
 import json
@@ -31,7 +31,7 @@ from tests.fixtures.planes import compressed_plane, plane_of_brick
 from tests.fixtures.services import wait_until
 from tests.fixtures.storage import BUCKET, S3Server, name_server
 
-N_BRICKS, SIDE_PIX, CONNECTIONS = int(os.environ.get("HALO_PROOF_BRICKS", "20")), 16, 4
+N_BRICKS, SIDE_PIX, CONNECTIONS = int(os.environ.get("HALO_PROOF_BRICKS", "10")), 16, 4
 KILLS_AT = (0.2, 0.5, 0.8)
 SHARE = 0.05
 N_LONG_WAITS = 8
