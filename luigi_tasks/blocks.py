@@ -38,7 +38,7 @@ PLAN = "_plan.json"
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """What every block of a stage is done by; stored before the first block starts."""
+    """What every block of a stage is done by; stored before the first block starts. A plan of before there were modes has none: whole."""
 
     manifest_digest: str
     cache_digest: str

@@ -255,10 +255,10 @@ class PlaneSource:
     def _set_aside(self, key: str, temporary: Path) -> tuple[dict[str, Any], Path]:
         """Store the mark of a verified plane alone; return what is known of it, and its copy under a name that nobody else takes up."""
         found = {"key": None, "status": "ok", "sha256": self._require_same(key, temporary), "n_bytes": temporary.stat().st_size}
+        self.objects.put(plane_mark(key), f"{found['sha256']}\n".encode())
         copy = self.objects.temporary(key)
         temporary.replace(copy)
         _discard(temporary)
-        self.objects.put(plane_mark(key), f"{found['sha256']}\n".encode())
         return found, copy
 
     def _require_same(self, key: str, temporary: Path) -> str:
