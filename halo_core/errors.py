@@ -39,3 +39,7 @@ class LeaseLostError(StoreError):
 
 class ObjectStoreError(HaloError):
     """An object store is unreachable, not writable, or returned something else than was put."""
+
+
+class BlocksFailedError(HaloError):
+    """Blocks of a stage failed on the cluster; each one's reason is in the state."""

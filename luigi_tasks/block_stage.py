@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -12,7 +11,10 @@ from halo_core.errors import ObjectStoreError
 from halo_core.store import blocks as block_rows
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import begin, read
-from luigi_tasks.blocks import PLAN, BlockPlan
+from luigi_tasks.block_plan import PLAN, BlockPlan
+from luigi_tasks.blocks import BlockTask
+from luigi_tasks.engines.driver import run_blocks
+from luigi_tasks.engines.settings import EngineSettings
 from luigi_tasks.manifest import BuildManifest
 from luigi_tasks.objects import ObjectRecord
 from luigi_tasks.plane_losses import outcome_lines
@@ -28,17 +30,25 @@ class BlockStage(StageTask):
     """A stage of block tasks; ``words`` are the stages whose blocks those tasks finish."""
 
     words: tuple[str, ...]
+    block_kind: type[BlockTask]
 
     def requires(self) -> list[luigi.Task]:
         """A manifest that passed its checks; once the blocks are planned those still to do too, so that every worker may take some.
 
         Luigi gives tasks that were yielded to the worker that yielded them and to assistants only.
         """
-        return [self.clone(BuildManifest), self.clone(ValidateStage, stage="manifest"), *map(self.block_task, self._planned_undone)]
+        blocks = map(self.block_task, self._planned_undone) if EngineSettings().is_local else ()
+        return [self.clone(BuildManifest), self.clone(ValidateStage, stage="manifest"), *blocks]
 
-    @abstractmethod
     def block_task(self, block: int) -> luigi.Task:
         """Return the task of one block."""
+        return self.block_kind(
+            digest=self.digest_of(self.word),
+            block=block,
+            objects_root=self.objects_root,
+            survey_root=self.survey.root,
+            state_url=self.state_url,
+        )
 
     def run(self) -> Iterator[list[luigi.Task]]:  # type: ignore[override]
         """Store the plan, yield the blocks to do, then commit and say so in the state. Runs again from the top after the yield."""
@@ -53,7 +63,10 @@ class BlockStage(StageTask):
                 block_rows.plan_blocks(connection, self.digest_of(word), plans)
         for word in self.words:
             plan.put(self.objects, word, self.digest_of(word))
-        yield [self.block_task(block) for block in self._undone(blocks["block"].to_pylist())]
+        if EngineSettings().is_local:
+            yield [self.block_task(block) for block in self._undone(blocks["block"].to_pylist())]
+        else:
+            run_blocks(self, self.word, plan)
         for word in self.words:
             self._close(word, blocks["block"].to_pylist())
 

@@ -12,7 +12,7 @@ from halo_core.stages.cutouts import Cutouts
 from halo_core.stages.files import StampWriter
 from halo_core.stages.hosts import Host
 from halo_core.stamps import HOSTS_FILE, Stamp, read_stamps
-from luigi_tasks.blocks import BlockPlan
+from luigi_tasks.block_plan import BlockPlan
 from luigi_tasks.objects import ObjectRecord, Objects
 from luigi_tasks.targets import BLOCK_MARK, CommitTarget, block_prefix
 

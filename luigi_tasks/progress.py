@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 2.0
 class Progress:
     """Counts steps of one task and says how fast and how long still."""
 
-    def __init__(self, name: str, *, total: int, unit: str, task: luigi.Task) -> None:
+    def __init__(self, name: str, *, total: int, unit: str, task: luigi.Task | None) -> None:
         self._name = name
         self._total = total
         self._unit = unit
@@ -33,7 +33,8 @@ class Progress:
         self._last_line = now
         text = describe(self._name, done=self._done, total=self._total, unit=self._unit, elapsed_s=now - self._start)
         logger.info("%s", text)
-        report(self._task, done=self._done, total=self._total, text=text)
+        if self._task is not None:
+            report(self._task, done=self._done, total=self._total, text=text)
 
 
 def describe(name: str, *, done: int, total: int, unit: str, elapsed_s: float) -> str:

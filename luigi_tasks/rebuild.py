@@ -37,7 +37,7 @@ from halo_core.store.models import (
 from halo_core.store.parent import cut_rows, parent_rows
 from halo_core.store.sessions import begin, read
 from halo_core.store.validation import findings, store_findings
-from luigi_tasks.blocks import PLAN, BlockPlan, owned_planes
+from luigi_tasks.block_plan import PLAN, BlockPlan, owned_planes
 from luigi_tasks.manifest import planned_rows
 from luigi_tasks.objects import Objects, sha256_of
 from luigi_tasks.runs import RunStage, recorded_runs

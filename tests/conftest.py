@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.fixtures.certificates",
     "tests.fixtures.services",
     "tests.fixtures.schedulers",
+    "tests.fixtures.clusters",
 ]

@@ -111,6 +111,29 @@ def take_lease(connection: sa.Connection, digest: str, block: int, owner: str, *
     return False
 
 
+def take_leases(connection: sa.Connection, digest: str, owner: str, *, seconds: float, host: str) -> list[int]:
+    """Take every lease of a stage's unfinished blocks that is free, in one statement, and return the blocks that are the owner's now."""
+    now, until = _clock(connection, 0.0), _clock(connection, seconds)
+    is_free = Block.lease_until.is_(None) | (Block.lease_until <= now)
+    attempt = {"attempts": Block.attempts + 1, "host": host, "started": sa.func.now(), "error": None}
+    update = sa.update(Block).where(Block.stage_digest == digest, Block.finished.is_(None), is_free)
+    connection.execute(update.values(**attempt, lease_owner=owner, lease_until=until))
+    query = sa.select(Block.block).where(Block.stage_digest == digest, Block.lease_owner == owner).order_by(Block.block)
+    return list(connection.scalars(query))
+
+
+def renew_leases(connection: sa.Connection, digest: str, owner: str, *, seconds: float) -> int:
+    """Let every lease of an owner in a stage end this much after now [s], and return how many there are."""
+    is_mine = (Block.stage_digest == digest) & (Block.lease_owner == owner)
+    return connection.execute(sa.update(Block).where(is_mine).values(lease_until=_clock(connection, seconds))).rowcount
+
+
+def release_leases(connection: sa.Connection, digest: str, owner: str) -> None:
+    """Give every lease of an owner in a stage back."""
+    is_mine = (Block.stage_digest == digest) & (Block.lease_owner == owner)
+    connection.execute(sa.update(Block).where(is_mine).values(**_NO_LEASE))
+
+
 def renew_lease(connection: sa.Connection, digest: str, block: int, owner: str, *, seconds: float) -> bool:
     """Let a lease end this much after now [s]; False where it is another's or nobody's."""
     return _changed(connection, digest, block, {"lease_until": _clock(connection, seconds)}, Block.lease_owner == owner)
