@@ -1,0 +1,46 @@
+"""The record of a run in the report: the commands that make it again, and what each stage was made of."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from halo_core.report import Command
+from luigi_tasks.places import MOCK, MockSurveySettings
+from luigi_tasks.report_run import Run
+
+
+def commands(run: Run) -> list[Command]:
+    """Return the commands that make, check and show the run again."""
+    name = shlex.quote(run.name)
+    return [
+        Command("Run the campaign again: same parameters, same digests, same numbers", campaign_command(run)),
+        Command("Check again what is stored", f"halo validate {name}"),
+        Command("Make this page again", f"halo report {name} --out report.html"),
+        Command("Write one task as NPZ, FITS and PNG", "halo stamps show TASK_ID"),
+    ]
+
+
+def campaign_command(run: Run) -> str:
+    """Return the command line with every parameter of the run, for any POSIX shell.
+
+    Where objects and state are is not part of it: that stands in luigi.cfg of the folder in which it is given.
+    """
+    words = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in sorted(run.config.items())]
+    words += [f"--mock-survey-{name.replace('_', '-')} {value}" for name, value in _mock_parameters(run).items()]
+    return " \\\n    ".join(["luigi --module luigi_tasks RunCampaign --local-scheduler --workers 2", *words])
+
+
+def provenance(run: Run) -> dict[str, object]:
+    """Return seeds, fingerprints, versions and processor of every committed stage."""
+    keys = ("seeds", "fingerprints", "versions", "processor", "created_at_utc")
+    marks = {word: run.mark(word) for word in sorted(run.digests)}
+    return {word: {key: mark[key] for key in keys if mark.get(key)} for word, mark in marks.items() if mark is not None}
+
+
+def _mock_parameters(run: Run) -> Mapping[str, Any]:
+    """Return the parameters of the mock survey that the run was made on; none on another survey."""
+    if run.config.get("survey_root") != MOCK or not run.has("survey"):
+        return {}
+    mark = run.mark("survey")
+    known = mark["parameters"]["mock"] if mark is not None else {}
+    return {name: known[name] for name, _ in MockSurveySettings.get_params() if name in known}
