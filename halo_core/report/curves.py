@@ -20,6 +20,7 @@ _READING = (
     "Bars are 95 % intervals that take a sky cell as one unit, because injections that share seeing and depth are not independent; "
     "markers stand a little sideways so that bars do not overlap, and the thin lines only lead the eye."
 )
+_NUMBERS = "The numbers below the axis are the evaluated injections of each point (k: thousand, M: million)."
 _NO_SNR = " An injection that was not evaluated has no S/N; it is accounted for in the other figures and tables, not here."
 
 
@@ -47,8 +48,7 @@ def _over_all_splits(cells: pa.Table, axis: CurveAxis, labels: Mapping[str, str]
     caption = (
         f"Recovered over evaluated injections against {axis.words}: all splits and regions together, masked stamps included, pooled over "
         "everything that is not on the axis. One panel is one tier with its grid, a colour is a criterion, a marker a stamp size. "
-        f"{_READING} The numbers below the axis are the evaluated injections of each point (k: thousand, M: million). "
-        f"{curve_tables.left_out(points, _n_unknown(cells, axis))}{_NO_SNR if axis.name == 'snr_matched' else ''}"
+        f"{_READING} {_NUMBERS} {curve_tables.left_out(points, _n_unknown(cells, axis))}{_NO_SNR if axis.name == 'snr_matched' else ''}"
     )
     return ReportFigure(
         name=f"completeness_{axis.name}",
@@ -73,8 +73,7 @@ def _split_by_split(cells: pa.Table, axis: CurveAxis, labels: Mapping[str, str])
     caption = (
         f"Recovered over evaluated injections of each split against {axis.words}, stamps of {largest} pixels, masked stamps included. "
         "A row of panels is a criterion, a column a tier with its grid, a colour and marker a split. No two splits share a pixel; of many "
-        f"points a few have bars that do not overlap by chance alone. {_READING} The numbers below the axis are the evaluated injections of each "
-        f"point (k: thousand, M: million). {curve_tables.left_out(points, 0)}"
+        f"points a few have bars that do not overlap by chance alone. {_READING} {_NUMBERS} {curve_tables.left_out(points, 0)}"
     )
     return ReportFigure(
         name=f"splits_{axis.name}",

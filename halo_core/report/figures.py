@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from halo_core.report.curves import curve_figures
 from halo_core.report.figure_style import ReportFigure, csv, pdf, png, svg
+from halo_core.report.heat_maps import heat_maps
 
 __all__ = ["VERSION", "ReportFigure", "campaign_figures", "csv", "pdf", "png", "svg"]
 
@@ -36,4 +37,4 @@ def campaign_figures(
     hosts : Table or None
         region_id, region_split, ra_deg, dec_deg, n_hosts: places of hosts, each with how many stand there.
     """
-    return curve_figures(cells, labels)
+    return [*curve_figures(cells, labels), *heat_maps(cells, labels)]
