@@ -10,7 +10,7 @@ from markupsafe import Markup
 from halo_core.records import Finding
 from halo_core.report.colour import png_data_uri, rgb, stretch_of
 from halo_core.report.data import PlainTable, ReportData, Stamps
-from halo_core.report.figures import FIGURE_AXES, completeness_figure, legend
+from halo_core.report.figures import campaign_figures, svg
 from halo_core.report.tables import (
     controls_table,
     counts_table,
@@ -18,7 +18,6 @@ from halo_core.report.tables import (
     from_rows,
     headline_table,
     losses_table,
-    marginal_table,
     share,
 )
 
@@ -84,7 +83,6 @@ def _content(data: ReportData) -> dict[str, object]:
         "n_checks": len(data.findings),
         "counts": counts_table(data.counts),
         "headline": headline_table(data.cells, labels) if data.cells is not None else None,
-        "legend": legend(data.cells, labels) if data.cells is not None else [],
         "figures": _figures(data, labels),
         "gallery": [_triplet(stamps) for stamps in data.gallery],
         "controls": controls_table(data.controls, labels),
@@ -103,22 +101,19 @@ def _figures(data: ReportData, labels: Mapping[str, str]) -> list[dict[str, obje
     """Return figures, each with its table and the points that are not drawn."""
     if data.cells is None:
         return []
-    shown = []
-    for axis in FIGURE_AXES:
-        figure = completeness_figure(data.cells, axis, labels)
-        if figure is not None:
-            table = marginal_table(f"Numbers of the figure: {axis.heading.lower()}", axis.label, figure.rows, labels)
-            rest = len(figure.left_out) - _MAX_LEFT_OUT
-            shown.append(
-                {
-                    "heading": figure.heading,
-                    "svg": Markup(figure.svg),
-                    "description": figure.description,
-                    "table": table,
-                    "left_out": list(figure.left_out[:_MAX_LEFT_OUT]) + ([f"and {rest} more; see the table"] if rest > 0 else []),
-                    "is_snr": axis.axes == "snr_matched_r_bin",
-                }
-            )
+    shown: list[dict[str, object]] = []
+    for figure in campaign_figures(data.cells, labels, facts={}, hosts=None):
+        rest = len(figure.notes) - _MAX_LEFT_OUT
+        shown.append(
+            {
+                "heading": figure.heading,
+                "svg": Markup(svg(figure)),
+                "caption": figure.caption,
+                "description": figure.description,
+                "table": from_rows(f"Numbers of the figure: {figure.heading}", figure.table.to_pylist()),
+                "left_out": list(figure.notes[:_MAX_LEFT_OUT]) + ([f"and {rest} more; see the table"] if rest > 0 else []),
+            }
+        )
     return shown
 
 

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from halo_core.report import ReportData, render_report
-from halo_core.report.figures import FIGURE_AXES, bin_text, completeness_figure
+from halo_core.report.figure_style import bin_text
+from halo_core.report.figures import campaign_figures
 from tests.fixtures.reports import failed, report_data, stopped_report
 from tests.fixtures.summaries import summarised, summary_config, tables
 
@@ -78,10 +79,10 @@ def test_page_is_the_same_each_time(whole, html):
     assert render_report(whole) == html
 
 
-def test_pictures_and_plots_have_a_description_and_headings_do_not_skip(html):
+def test_pictures_and_plots_have_a_description_and_headings_do_not_skip(whole, html):
     page = Page(html)
     pictures = [attributes for tag, attributes in page.tags if tag == "img" or attributes.get("role") == "img"]
-    assert len(pictures) == 4 * 3 + len(FIGURE_AXES)
+    assert len(pictures) == 4 * 3 + len(campaign_figures(whole.cells, {}, facts={}, hosts=None))
     assert all(attributes.get("alt") or attributes.get("aria-label") for attributes in pictures)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels.count(1) == 1
@@ -149,8 +150,8 @@ def test_points_of_too_few_are_left_out_and_named_and_points_without_interval_ar
     rows = [{"theta_e_arcsec": 0.5, "ra": 20.0 + 3 * (number % 12)} for number in range(24)]
     rows += [{"theta_e_arcsec": 1.0}] * 12 + [{"theta_e_arcsec": 2.0}] * 9
     cells = summarised(*tables(rows), summary_config())
-    figure = completeness_figure(cells, FIGURE_AXES[0], {"snr_matched": "matched"})
-    assert [sentence for sentence in figure.left_out if "matched" in sentence] == [
+    figure = campaign_figures(cells, {"snr_matched": "matched"}, facts={}, hosts=None)[0]
+    assert [sentence for sentence in figure.notes if "matched" in sentence] == [
         "tier grid, 64 pixels, matched, at 1: hollow, no interval: number of sky cells 1, effective 1.00; both must reach 5",
         "tier grid, 64 pixels, matched, at 2: too few (9 evaluated), not drawn",
     ]
@@ -165,7 +166,7 @@ def test_figure_follows_the_theme_and_holds_no_address(html):
 
 def test_empty_summary_has_no_figure_and_a_page():
     cells = summarised(*tables([{}]), summary_config()).slice(0, 0)
-    assert completeness_figure(cells, FIGURE_AXES[0], {}) is None
+    assert campaign_figures(cells, {}, facts={}, hosts=None) == []
     assert "there is nothing to draw" in render_report(stopped_report(cells=cells))
 
 
