@@ -1,7 +1,7 @@
 """What a run cost: time, attempts and rates from the state, bytes from the objects."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,9 +30,10 @@ def cost_of(connection: sa.Connection, run: Run) -> Cost:
     work = {word: blocks.work_by_machine(connection, run.digests[word]) for word in records}
     rows: list[dict[str, Any]] = []
     before: datetime | None = None
+    is_seen = True
     for word, record in records.items():
         if record is not None:
-            is_seen = _was_seen(run, record, work[word])
+            is_seen = _was_seen(run, record, work[word], was_seen_before=is_seen)
             rows.append(_stage_row(run, record, work[word] if is_seen else [], before if is_seen else None, is_seen=is_seen))
             before = max((moment for moment in (before, record.finished_at) if moment is not None), default=None)
     machines = [
@@ -43,14 +44,14 @@ def cost_of(connection: sa.Connection, run: Run) -> Cost:
     return Cost((*_totals(rows, records), *_rates(connection, run, work)), tuple(rows), tuple(machines))
 
 
-def _was_seen(run: Run, record: StageRecord, work: Sequence[MachineWork]) -> bool:
+def _was_seen(run: Run, record: StageRecord, work: Sequence[MachineWork], *, was_seen_before: bool) -> bool:
     """Return whether the state was there when the stage was made; one that was rebuilt, or only loaded the rows, was not."""
+    if record.stage == "injection":
+        return bool(work) or record.status != "done"
     mark = run.mark(record.stage)
     if mark is None or "created_at_utc" not in mark:
-        return bool(work) or (record.status != "done")
-    if record.stage in ("cache", "injection"):
-        return bool(work)
-    return datetime.fromisoformat(mark["created_at_utc"]).astimezone(UTC) >= record.created_at - _CLOCKS_DIFFER
+        return was_seen_before
+    return datetime.fromisoformat(mark["created_at_utc"]) >= record.created_at - _CLOCKS_DIFFER
 
 
 def _stage_row(run: Run, record: StageRecord, work: Sequence[MachineWork], before: datetime | None, *, is_seen: bool) -> dict[str, Any]:
@@ -97,9 +98,8 @@ def _rates(connection: sa.Connection, run: Run, work: Mapping[str, Sequence[Mach
         fetched = cache.fetch_work(connection, stage_digest=run.digests["cache"])
         if fetched.n_planes and fetched.n_bytes is not None and fetched.seconds is not None:
             rates = f"{_rate(fetched.n_planes, fetched.seconds)} planes and {_rate(fetched.n_bytes / 1e6, fetched.seconds)} MB"
-            sentences.append(
-                f"Cache: {fetched.n_planes:,} planes fetched and verified, {fetched.n_bytes / 1e9:,.3g} GB; {rates} per second of one connection."
-            )
+            size = f"{fetched.n_bytes / 1e9:,.3g} GB"
+            sentences.append(f"Cache: {fetched.n_planes:,} planes fetched and verified, {size}; {rates} per second of one connection.")
         else:
             sentences.append("Cache: how fast planes were fetched is not known; they were there before, or the state was rebuilt.")
     return sentences

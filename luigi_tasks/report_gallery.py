@@ -79,7 +79,7 @@ def _read_block(run: Run, block: int, criterion: Criterion | None, size_pix: int
     """Return a block's tasks that can be shown in colour, with what their results say; arcs and controls at the largest size alone."""
     metrics = [name for name in criterion.metrics if name != RESOLUTION] if criterion is not None else []
     columns = list(dict.fromkeys(["task_id", "flags", "metrics_ok", "psf_fwhm_used_r_arcsec", *metrics]))
-    tasks = _table(run, "manifest", block, TASKS_FILE, ["task_id", "host_id", "is_control", "bandset", "stamp_size", "theta_e_arcsec"])
+    tasks = _table(run, "manifest", block, TASKS_FILE, ["task_id", "brickname", "is_control", "bandset", "stamp_size", "theta_e_arcsec"])
     results = _table(run, "injection", block, RESULTS_FILE, columns)
     tasks = tasks.filter(pc.field("bandset") == "".join(BANDS))
     results = results.take(pc.index_in(tasks["task_id"], value_set=results["task_id"]))
@@ -89,7 +89,7 @@ def _read_block(run: Run, block: int, criterion: Criterion | None, size_pix: int
         resolution = _array(tasks["theta_e_arcsec"], np.nan) / _array(results["psf_fwhm_used_r_arcsec"], np.nan)
     found = {RESOLUTION: resolution} | {name: _array(results[name], np.nan) for name in metrics}
     return _Rows(
-        table=tasks.select(["task_id", "host_id"]).append_column("block", pa.array([block] * tasks.num_rows, type=pa.int64())),
+        table=tasks.select(["task_id", "brickname"]).append_column("block", pa.array([block] * tasks.num_rows, type=pa.int64())),
         flags=_array(results["flags"], 0).astype(np.int64),
         is_arc=is_shown & ~is_control,
         is_control=is_shown & is_control,
@@ -158,8 +158,9 @@ def _title(task: Mapping[str, Any], result: Mapping[str, Any], criterion: Criter
     values = {name: _metric(name, task, result) for name in criterion.metrics}
     margin, deciding = margins(criterion, {name: np.array([value]) for name, value in values.items()})
     name, minimum = criterion.minimums[int(deciding[0])]
-    verdict = f"recovered, {_METRICS.get(name, name)} {values[name]:.3g} ≥ {minimum:g}"
-    return f"{radius}: {verdict}" if margin[0] >= 0 else f"{radius}: {verdict.replace('recovered', 'missed').replace('≥', '<')}"
+    verdict, sign = ("recovered", "≥") if margin[0] >= 0 else ("missed", "<")
+    value = f"{values[name]:.3g}" if abs(values[name]) >= 0.01 else f"{values[name]:.2f}"
+    return f"{radius}: {verdict}, {_METRICS.get(name, name)} {value} {sign} {minimum:g}"
 
 
 def _metric(name: str, task: Mapping[str, Any], result: Mapping[str, Any]) -> float:

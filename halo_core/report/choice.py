@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from halo_core.stages.criteria import Criterion
 
 _CANDIDATES_PER_SHOWN = 8
-"""So many of the first rows are kept for each one shown: among them one of each host is preferred."""
+"""So many of the first rows are kept for each one shown: among them one of each brick is preferred."""
 
 
 class Choice:
@@ -36,7 +36,7 @@ class Choice:
         Parameters
         ----------
         rows : Table
-            task_id, host_id and whatever else is wanted of a chosen row.
+            task_id, brickname and whatever else is wanted of a chosen row.
         rank : ndarray of float64, shape (n_rows,)
             Smallest first; finite where the row is in.
         is_in : ndarray of bool, shape (n_rows,)
@@ -52,13 +52,13 @@ class Choice:
         self._kept = known.take(pc.select_k_unstable(known, k=n_kept, sort_keys=order)).combine_chunks()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the chosen rows in their order: one of each host first, the others of a host where that is not enough."""
+        """Return the chosen rows in their order: one of each brick first, the others where that is not enough."""
         fresh: list[dict[str, Any]] = []
         repeated: list[dict[str, Any]] = []
         seen: set[object] = set()
         for row in self._kept.to_pylist() if self._kept is not None else []:
-            (repeated if row["host_id"] in seen else fresh).append(row)
-            seen.add(row["host_id"])
+            (repeated if row["brickname"] in seen else fresh).append(row)
+            seen.add(row["brickname"])
         chosen = [*fresh, *repeated][: self._n_shown]
         return sorted(chosen, key=lambda row: (row["rank"], row["task_id"]))
 

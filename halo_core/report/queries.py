@@ -5,8 +5,17 @@ The campaign's name stands in each query as a literal. Views answer for its late
 
 from collections.abc import Iterable, Mapping
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 _CELL = """n_evaluated, n_not_evaluated, n_recovered, completeness, lower_95, upper_95,
        completeness_weighted, weighted_lower_95, weighted_upper_95, n_clusters, deff, n_eff, is_too_few, interval_note"""
+
+_AXES = (
+    *("theta_e_arcsec", "src_dmag", "src_mag_r", "src_reff_arcsec"),
+    *("psf_fwhm_r_bin", "psfdepth_r_bin", "resolution_bin", "snr_matched_r_bin"),
+)
+"""Axes of cells in the order in which the state names them."""
 
 _QUERIES: Mapping[str, str] = {
     "headline": f"""SELECT tier, grid, stamp_size, bandset, criterion, n_task, {_CELL}
@@ -76,14 +85,30 @@ def query_names() -> tuple[str, ...]:
     return tuple(_QUERIES)
 
 
-def cells_query(campaign: str, axes: str) -> str:
-    """Return the query behind a figure: completeness against the columns that ``axes`` names, by split and over all splits."""
-    columns = "".join(f"{name}, " for name in axes.split(",") if name)
-    edges = "bin_lower, bin_upper, " if axes.endswith("_bin") and "," not in axes else ""
-    return f"""SELECT tier, grid, stamp_size, bandset, criterion, region_split, {columns}{edges}{_CELL}
-  FROM v_completeness
- WHERE campaign = {literal(campaign)} AND axes = {literal(axes)} AND subset = 'all' AND selection_set_id IS NULL
- ORDER BY tier, grid, stamp_size, bandset, criterion, region_split{"".join(f", {name}" for name in axes.split(",") if name)};"""
+def figure_query(campaign: str, table: pa.Table) -> str:
+    """Return the query behind a figure of completeness; empty for one whose numbers do not stand in the state.
+
+    Parameters
+    ----------
+    campaign : str
+        Name of the campaign, any text.
+    table : Table
+        The figure's numbers: experiment, split, and the axes by their names in ``completeness_cells``.
+    """
+    if not table.num_rows or "completeness" not in table.column_names:
+        return ""
+    axes = [name for name in _AXES if name in table.column_names]
+    edges = ["bin_lower", "bin_upper"] if [name.endswith("_bin") for name in axes] == [True] else []
+    sizes = pc.unique(table["stamp_size_pix"]).to_pylist()
+    is_by_split = pc.any(pc.not_equal(table["region_split"], "all")).as_py()
+    where = [f"campaign = {literal(campaign)} AND axes = {literal(','.join(axes))}", "subset = 'all' AND selection_set_id IS NULL"]
+    where.append(f"region_split IS {'NOT ' if is_by_split else ''}NULL AND stamp_size IN ({', '.join(map(str, sorted(sizes)))})")
+    where += [f"{name} >= 0" for name in axes if name.endswith("_bin")]
+    columns = ", ".join(["tier", "grid", "stamp_size", "bandset", "criterion", "region_split", *axes])
+    return (
+        f"SELECT {', '.join([columns, *edges])},\n       {_CELL}\n"
+        f"  FROM v_completeness\n WHERE {' AND '.join(where[:1])}\n   AND {' AND '.join(where[1:])}\n ORDER BY {columns};"
+    )
 
 
 def tasks_query(campaign: str, task_ids: Iterable[str]) -> str:

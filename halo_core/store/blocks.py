@@ -233,7 +233,8 @@ def work_by_machine(connection: sa.Connection, digest: str) -> list[MachineWork]
     sums = [sa.cast(sa.func.sum(column), sa.BigInteger) for column in (Block.attempts, Block.n_injections, Block.n_tasks)]
     query = sa.select(Block.host, sa.func.count(), *sums, sa.func.min(Block.started), sa.func.max(Block.finished), sa.func.sum(busy_s))
     query = query.where(Block.stage_digest == digest, Block.attempts > 0, Block.finished.is_not(None), Block.started.is_not(None))
-    return [MachineWork(*row) for row in connection.execute(query.group_by(Block.host).order_by(Block.host))]
+    rows = connection.execute(query.group_by(Block.host).order_by(Block.host)).all()
+    return [MachineWork(*tuple(row)) for row in rows]
 
 
 def _clock(connection: sa.Connection, plus_s: float) -> sa.ColumnElement[Any]:
