@@ -14,13 +14,14 @@ from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_regions import region_scatter
 from halo_core.store import blocks, injection, stages, validation
 from luigi_tasks.campaign import SELECTION
+from luigi_tasks.figures import host_places
 from luigi_tasks.identity import VALIDATED
 from luigi_tasks.plane_losses import plane_outcomes
 from luigi_tasks.report_cost import FLOW, cost_of
 from luigi_tasks.report_gallery import galleries
 from luigi_tasks.report_record import commands, provenance
 from luigi_tasks.report_run import Run
-from luigi_tasks.targets import CELLS_FILE, CONTROLS_FILE, DESIGN_FILE, REGIONS_FILE, stage_prefix
+from luigi_tasks.targets import CELLS_FILE, CONTROLS_FILE, DESIGN_FILE, FACTS_FILE, REGIONS_FILE, stage_prefix
 
 
 def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str]) -> ReportData:
@@ -47,6 +48,8 @@ def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str
         provenance=provenance(run),
         planes=[found._asdict() for found in plane_outcomes(connection, run.digests["cache"])] if "cache" in run.digests else [],
         stages=_stages(connection, run),
+        facts=run.json("summary", FACTS_FILE) if run.holds("summary", FACTS_FILE) else {},
+        hosts=host_places(run) if run.has("summary") else None,
         cost=cost_of(connection, run),
         commands=commands(run),
         sources={word: run.objects.uri(stage_prefix(word, digest)) for word, digest in run.digests.items()},

@@ -26,8 +26,9 @@ from halo_core.report.figure_style import (
 MOST_COLUMNS = 3
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.35
 _TICKS_IN, _LABEL_IN, _LINE_IN = 0.25, 0.3, 0.15
+_LONE_STEP = 0.2
 _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-_SPREAD = 0.5
+_SPREAD = 0.7
 """Share of the least step between neighbouring points that the series are spread over."""
 
 Series = tuple[object, ...]
@@ -106,11 +107,14 @@ def scale_of(points: Sequence[Point], axis: CurveAxis) -> Scale:
         edges |= {point[axis.column] - 0.5: point[axis.lower] for point in points if point[axis.lower] is not None}
         ticks = sorted(edges)
         return Scale(axis, tuple(ticks), tuple(f"{edges[tick]:g}" for tick in ticks), (min(numbers) - 0.5, max(numbers) + 0.5), 1.0)
-    values = sorted({float(point[axis.column]) for point in points})
-    places = [log10(value) for value in values] if axis.is_log else values
-    step = min((right - left for left, right in pairwise(places)), default=0.2)
-    pad = max(0.6 * step, 0.06 * (places[-1] - places[0]))
-    return Scale(axis, tuple(places), tuple(f"{value:g}" for value in values), (places[0] - pad, places[-1] + pad), step)
+    by_tier: dict[str, set[float]] = {}
+    for point in points:
+        by_tier.setdefault(point["tier"], set()).add(float(point[axis.column]))
+    places = {value: log10(value) if axis.is_log else value for value in sorted(set().union(*by_tier.values()))}
+    steps = [places[right] - places[left] for values in by_tier.values() for left, right in pairwise(sorted(values))]
+    step, stops = min(steps, default=_LONE_STEP), tuple(places.values())
+    pad = max(0.6 * step, 0.06 * (stops[-1] - stops[0]))
+    return Scale(axis, stops, tuple(f"{value:g}" for value in places), (stops[0] - pad, stops[-1] + pad), step)
 
 
 def draw_plot(plot: Plot) -> Figure:
@@ -145,9 +149,13 @@ def _draw_panel(place: Axes, panel: Panel, plot: Plot) -> None:
         series.setdefault(plot.series_of(point), []).append(point)
     for key, members in series.items():
         _draw_series(place, members, plot.looks[key], plot.scale)
+    if all(point["completeness"] is None for point in panel.points):
+        place.text(0.5, 0.5, "too few injections in every bin", transform=place.transAxes, ha="center", va="center", fontsize=SMALL_POINTS)
     place.set_xlim(plot.scale.limits)
     place.set_ylim(-0.03, 1.03)
-    place.set_xticks(plot.scale.ticks, plot.scale.texts)
+    places = {plot.scale.place(point) for point in panel.points}
+    ticks = [pair for pair in zip(plot.scale.ticks, plot.scale.texts, strict=True) if plot.scale.axis.is_binned or pair[0] in places]
+    place.set_xticks([tick for tick, _ in ticks], [text for _, text in ticks])
     place.grid(axis="y", color=INK, alpha=FAINT, linewidth=0.6)
 
 

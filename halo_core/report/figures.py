@@ -8,6 +8,8 @@ import pyarrow as pa
 from halo_core.report.curves import curve_figures
 from halo_core.report.figure_style import ReportFigure, csv, pdf, png, svg
 from halo_core.report.heat_maps import heat_maps
+from halo_core.report.magnification import magnification_figure
+from halo_core.report.sky_map import sky_map
 
 __all__ = ["VERSION", "ReportFigure", "campaign_figures", "csv", "pdf", "png", "svg"]
 
@@ -17,14 +19,8 @@ VERSION: int = 1
 Facts = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def campaign_figures(
-    cells: pa.Table,
-    labels: Mapping[str, str],
-    *,
-    facts: Facts,  # noqa: ARG001
-    hosts: pa.Table | None,  # noqa: ARG001
-) -> list[ReportFigure]:
-    """Return every figure that a campaign has numbers for, in the order of reading.
+def campaign_figures(cells: pa.Table, labels: Mapping[str, str], *, facts: Facts, hosts: pa.Table | None) -> list[ReportFigure]:
+    """Return every figure that a campaign has numbers for, in the order of reading; one without numbers is absent.
 
     Parameters
     ----------
@@ -33,8 +29,9 @@ def campaign_figures(
     labels : mapping of str to str
         Label by criterion name.
     facts : mapping of str to rows
-        The summary's facts; may be empty.
+        The summary's facts: ``magnification`` and ``expected`` are read; may be empty.
     hosts : Table or None
-        region_id, region_split, ra_deg, dec_deg, n_hosts: places of hosts, each with how many stand there.
+        region_id, region_split, ra_deg, dec_deg, n_hosts: places of hosts, each with how many stand there; as from `gather_hosts`.
     """
-    return [*curve_figures(cells, labels), *heat_maps(cells, labels)]
+    further = (magnification_figure(facts), sky_map(hosts))
+    return [*curve_figures(cells, labels), *heat_maps(cells, labels), *(figure for figure in further if figure is not None)]
