@@ -33,6 +33,7 @@ CELLS_ECSV_FILE = "cells.ecsv"
 REGIONS_FILE = "region_cells.parquet"
 REGION_SELECTIONS_FILE = "region_selections.parquet"
 CONTROLS_FILE = "controls.json"
+FACTS_FILE = "facts.json"
 
 _READERS = 16
 
