@@ -38,7 +38,7 @@ from luigi_tasks.parent import iterate_parents
 from luigi_tasks.plan import parents_of, selected_regions
 from luigi_tasks.plane_budget import plane_budget
 from luigi_tasks.stage import IdentifiedTask
-from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, TASKS_FILE, block_prefix
+from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, FACTS_FILE, TASKS_FILE, block_prefix
 
 
 def stage_findings(task: IdentifiedTask, stage: str) -> list[Finding]:
@@ -136,7 +136,9 @@ def _has_given_splits(task: IdentifiedTask) -> bool:
 def _summary(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of the summary."""
     config = task.summary_config()
-    return check_summary(task.table_of("summary", CELLS_FILE), tasks_and_results(task, TASK_COLUMNS, result_columns(config)), config)
+    blocks = tasks_and_results(task, TASK_COLUMNS, result_columns(config))
+    facts = json.loads(task.objects.read(task.key_of("summary", FACTS_FILE)))
+    return check_summary(task.table_of("summary", CELLS_FILE), blocks, config, facts=facts)
 
 
 def _injection(task: IdentifiedTask) -> list[Finding]:

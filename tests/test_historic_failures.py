@@ -34,7 +34,7 @@ from tests.core.stages import test_metrics as metric_laws
 from tests.core.stages import test_validation_manifest as manifest_checks
 from tests.core.stages.injection_scenes import CONFIG, TinyRun, inject, planes_of, sample_stamps, tiny_run, whole_bricks
 from tests.core.survey import test_photometry as photometry_laws
-from tests.fixtures.summaries import lost, summarised, summary_config, tables
+from tests.fixtures.summaries import facts_of, lost, summarised, summary_config, tables
 
 Patch = pytest.MonkeyPatch
 
@@ -94,7 +94,7 @@ def test_tasks_without_a_mask_that_are_counted_as_missed_are_caught(monkeypatch:
     monkeypatch.setattr(summary_rows, "require_measured", lambda *_: None)
     cells = summarised(tasks, results, config)
     assert cells["n_evaluated"][0].as_py() == 16
-    findings = validation_summary.check_summary(cells, [(tasks, results)], config)
+    findings = validation_summary.check_summary(cells, [(tasks, results)], config, facts=facts_of(tasks, results, config))
     assert "counts_add_up_to_manifest" in {finding.check for finding in findings if not finding.is_ok}
 
 
