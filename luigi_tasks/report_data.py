@@ -52,7 +52,7 @@ def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str
         hosts=host_places(run) if run.has("summary") else None,
         cost=cost_of(connection, run),
         commands=commands(run),
-        sources={word: run.objects.uri(stage_prefix(word, digest)) for word, digest in run.digests.items()},
+        sources={word: stage_prefix(word, digest) for word, digest in run.digests.items()},
     )
 
 

@@ -14,7 +14,7 @@ from halo_core.constants import BANDS
 from halo_core.flags import LOSSES, SENTENCES, Flag, names
 from halo_core.records import RESULTS
 from halo_core.report import Gallery, Stamps
-from halo_core.report.choice import Choice, margins
+from halo_core.report.choice import Candidates, Choice, margins
 from halo_core.stages.criteria import RESOLUTION, Criterion
 from halo_core.stages.files import read_matching, read_table
 from halo_core.stamps import RESULTS_FILE
@@ -26,7 +26,7 @@ _SHOWN = {"bin": 2, "recovered": 6, "missed": 6, "loss": 2, "control": 2}
 """Stamps of each bin of resolution, side of the threshold and loss flag, and controls."""
 
 _METRICS = {"snr_peak_pixel_r": "peak-pixel S/N(r)", "snr_matched_r": "matched S/N(r)", RESOLUTION: "θ_E/FWHM(r)"}
-_BY_HASH = "Chosen by their ids, which are hashes: a blind choice."
+_BY_HASH = "Chosen by their ids, which are hashes: a blind choice, no host twice."
 
 _Name = tuple[str, int]
 
@@ -41,7 +41,7 @@ def galleries(run: Run) -> list[Gallery]:
     choices: dict[_Name, Choice] = {}
     for block in run.table("manifest", BLOCKS_FILE)["block"].to_pylist():
         _consider(choices, _read_block(run, block, criterion, size_pix), edges)
-    chosen = {name: choices[name].rows() for name in sorted(choices)}
+    chosen = {name: choices[name].rows for name in sorted(choices)}
     pictures = _pictures(run, [row for rows in chosen.values() for row in rows], criterion)
     found = [
         Gallery(heading, caption, tuple(pictures[row["task_id"]] for name, rows in chosen.items() if name[0] == kind for row in rows))
@@ -53,7 +53,7 @@ def galleries(run: Run) -> list[Gallery]:
 def _words(criterion: Criterion | None) -> list[tuple[str, str, str]]:
     """Return kind, heading and caption of each gallery, in the order in which they stand."""
     where = f"the thresholds of “{criterion.label}”" if criterion is not None else "no threshold"
-    near = f"of all evaluated arcs nearest to {where}, by the metric that decides, relative to its threshold"
+    near = f"of all evaluated arcs nearest to {where}, by the metric that decides, relative to its threshold; no host twice"
     return [
         ("bin", "Arcs as they become resolved", f"Some arcs of each bin of θ_E/FWHM(r), the least resolved first. {_BY_HASH}"),
         ("recovered", "Recovered, near the threshold", f"These are recovered, and are {near}."),
@@ -67,7 +67,7 @@ def _words(criterion: Criterion | None) -> list[tuple[str, str, str]]:
 class _Rows:
     """What of a block's tasks decides the choice; arrays of one length."""
 
-    table: pa.Table
+    candidates: Candidates
     flags: NDArray[np.int64]
     is_arc: NDArray[np.bool_]
     is_control: NDArray[np.bool_]
@@ -79,7 +79,7 @@ def _read_block(run: Run, block: int, criterion: Criterion | None, size_pix: int
     """Return a block's tasks that can be shown in colour, with what their results say; arcs and controls at the largest size alone."""
     metrics = [name for name in criterion.metrics if name != RESOLUTION] if criterion is not None else []
     columns = list(dict.fromkeys(["task_id", "flags", "metrics_ok", "psf_fwhm_used_r_arcsec", *metrics]))
-    tasks = _table(run, "manifest", block, TASKS_FILE, ["task_id", "brickname", "is_control", "bandset", "stamp_size", "theta_e_arcsec"])
+    tasks = _table(run, "manifest", block, TASKS_FILE, ["task_id", "host_id", "is_control", "bandset", "stamp_size", "theta_e_arcsec"])
     results = _table(run, "injection", block, RESULTS_FILE, columns)
     tasks = tasks.filter(pc.field("bandset") == "".join(BANDS))
     results = results.take(pc.index_in(tasks["task_id"], value_set=results["task_id"]))
@@ -89,7 +89,9 @@ def _read_block(run: Run, block: int, criterion: Criterion | None, size_pix: int
         resolution = _array(tasks["theta_e_arcsec"], np.nan) / _array(results["psf_fwhm_used_r_arcsec"], np.nan)
     found = {RESOLUTION: resolution} | {name: _array(results[name], np.nan) for name in metrics}
     return _Rows(
-        table=tasks.select(["task_id", "brickname"]).append_column("block", pa.array([block] * tasks.num_rows, type=pa.int64())),
+        candidates=Candidates(
+            tasks.select(["task_id", "host_id"]).append_column("block", pa.array(np.full(tasks.num_rows, block, dtype=np.int64)))
+        ),
         flags=_array(results["flags"], 0).astype(np.int64),
         is_arc=is_shown & ~is_control,
         is_control=is_shown & is_control,
@@ -106,7 +108,7 @@ def _consider(choices: dict[_Name, Choice], rows: _Rows, edges: NDArray[np.float
         if is_in.any():
             if (kind, number) not in choices:
                 choices[kind, number] = Choice(_SHOWN[kind])
-            choices[kind, number].add(rows.table, rank=rank, is_in=is_in)
+            choices[kind, number].offer(rows.candidates, rank=rank, is_in=is_in)
 
     bins = np.searchsorted(edges, np.round(rows.resolution, 6), side="right")
     for number in range(len(edges) + 1):

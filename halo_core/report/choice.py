@@ -1,6 +1,7 @@
 """Which tasks the gallery shows: chosen from any number of rows, a block at a time, in bounded memory.
 
-Tasks are ordered by a rank and, where ranks are equal, by their id, which is a hash: the choice is the same for any blocks in any order.
+Tasks are ordered by a rank and, where ranks are equal, by their id, which is a hash; of each host only the first counts. So the choice is
+the same for any blocks in any order.
 """
 
 from collections.abc import Mapping
@@ -13,12 +14,34 @@ from numpy.typing import NDArray
 
 from halo_core.stages.criteria import Criterion
 
-_CANDIDATES_PER_SHOWN = 8
-"""So many of the first rows are kept for each one shown: among them one of each brick is preferred."""
+
+class Candidates:
+    """The rows of a block that may be chosen.
+
+    Parameters
+    ----------
+    rows : Table
+        task_id, host_id and whatever else is wanted of a chosen row.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._rows = rows
+        self._host = np.asarray(rows["host_id"].combine_chunks().dictionary_encode().indices)
+        self._place = np.empty(rows.num_rows, dtype=np.int64)
+        self._place[np.asarray(pc.sort_indices(rows["task_id"]))] = np.arange(rows.num_rows)
+
+    def first(self, n: int, *, rank: NDArray[np.float64], is_in: NDArray[np.bool_]) -> list[dict[str, Any]]:
+        """Return the first rows of different hosts, at most n, with their ``rank``."""
+        (places,) = np.nonzero(is_in)
+        ordered = places[np.lexsort((self._place[places], rank[places]))]
+        _, firsts = np.unique(self._host[ordered], return_index=True)
+        chosen = ordered[np.sort(firsts)[:n]]
+        rows: list[dict[str, Any]] = self._rows.take(chosen).append_column("rank", pa.array(rank[chosen])).to_pylist()
+        return rows
 
 
 class Choice:
-    """The first few tasks of those that were added.
+    """The first few tasks of all that were offered, each of another host.
 
     Parameters
     ----------
@@ -28,39 +51,25 @@ class Choice:
 
     def __init__(self, n_shown: int) -> None:
         self._n_shown = n_shown
-        self._kept: pa.Table | None = None
+        self.rows: list[dict[str, Any]] = []
 
-    def add(self, rows: pa.Table, *, rank: NDArray[np.float64], is_in: NDArray[np.bool_]) -> None:
+    def offer(self, candidates: Candidates, *, rank: NDArray[np.float64], is_in: NDArray[np.bool_]) -> None:
         """Consider the rows of a block.
 
         Parameters
         ----------
-        rows : Table
-            task_id, brickname and whatever else is wanted of a chosen row.
+        candidates : Candidates
+            The block's rows.
         rank : ndarray of float64, shape (n_rows,)
             Smallest first; finite where the row is in.
         is_in : ndarray of bool, shape (n_rows,)
             Which rows may be chosen.
         """
-        (places,) = np.nonzero(is_in)
-        if places.size == 0:
-            return
-        found = rows.take(places).append_column("rank", pa.array(rank[places]))
-        known = found if self._kept is None else pa.concat_tables([self._kept, found])
-        order = [("rank", "ascending"), ("task_id", "ascending")]
-        n_kept = min(known.num_rows, _CANDIDATES_PER_SHOWN * self._n_shown)
-        self._kept = known.take(pc.select_k_unstable(known, k=n_kept, sort_keys=order)).combine_chunks()
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the chosen rows in their order: one of each brick first, the others where that is not enough."""
-        fresh: list[dict[str, Any]] = []
-        repeated: list[dict[str, Any]] = []
-        seen: set[object] = set()
-        for row in self._kept.to_pylist() if self._kept is not None else []:
-            (repeated if row["brickname"] in seen else fresh).append(row)
-            seen.add(row["brickname"])
-        chosen = [*fresh, *repeated][: self._n_shown]
-        return sorted(chosen, key=lambda row: (row["rank"], row["task_id"]))
+        found = [*self.rows, *candidates.first(self._n_shown, rank=rank, is_in=is_in)]
+        by_host: dict[str, dict[str, Any]] = {}
+        for row in sorted(found, key=lambda one: (one["rank"], one["task_id"])):
+            by_host.setdefault(row["host_id"], row)
+        self.rows = list(by_host.values())[: self._n_shown]
 
 
 def margins(criterion: Criterion, metrics: Mapping[str, NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -127,7 +127,7 @@ class ReportData:
     commands : sequence of Command
         How to do it again.
     sources : mapping of str to str
-        Where the objects of a stage are, by its word.
+        Where the objects of a stage are below the objects' root, by its word.
     """
 
     campaign: str

@@ -117,7 +117,7 @@ def _object_tables(data: ReportData) -> dict[str, PlainTable]:
         "expected": (tables.expected_table(data.facts.get("expected", ())), "summary", "facts.json"),
         "definition": (tables.definition_table(data.facts.get("definition", ())), "summary", "facts.json"),
         "models": (tables.models_table(data.facts.get("models", ())), "summary", "facts.json"),
-        "psf": (tables.from_rows("Where the PSF sizes come from", data.facts.get("psf_provenance", ())), "summary", "facts.json"),
+        "psf": (tables.psf_table(data.facts.get("psf_provenance", ())), "summary", "facts.json"),
         "controls": (tables.controls_table(data.controls), "summary", "controls.json"),
         "scatter": (tables.scatter_table(data.region_scatter), "summary", "region_cells.parquet"),
         "supply": (tables.from_rows("Strata, supply and reductions of the plan", data.supply), "manifest", "design.json"),

@@ -166,13 +166,14 @@ def scatter_table(rows: Iterable[Row]) -> PlainTable:
 
 def expected_table(rows: Sequence[Row]) -> PlainTable:
     """Return what the reference design expects beside what was observed; rows that disagree are marked."""
-    headings = ("tier", "grid", "stamp [pix]", "criterion", "quantity", "observed", "expected", "tolerance", "injections", "agrees")
+    headings = ("tier", "grid", "stamp [pix]", "criterion", "quantity", "observed", "expected", "tolerance", "effective n", "agrees")
     verdicts = {True: "yes", False: "no", None: "too few to say"}
     shown = tuple(
         (
             *(row.get(name) for name in ("tier", "grid", "stamp_size", "criterion")),
             str(row["quantity"]).replace("_", " "),
-            *(row.get(name) for name in ("observed", "expected", "tolerance", "n")),
+            *(_decimals(row.get(name), 3) for name in ("observed", "expected", "tolerance")),
+            _decimals(row.get("n"), 0),
             verdicts[row.get("is_ok")],  # type: ignore[index]
         )
         for row in rows
@@ -226,6 +227,17 @@ def models_table(rows: Sequence[Row]) -> PlainTable:
         "threshold: a curve through it would be a picture of the definition, and is refused."
     )
     return PlainTable("Smooth models", headings, shown, note)
+
+
+def psf_table(rows: Sequence[Row]) -> PlainTable:
+    """Return how many tasks took their PSF size from where."""
+    sources = {0: "map at the host", 1: "value of the brick", None: "none"}
+    headings = (EXPERIMENT, "stamp [pix]", "split", "band", "source", "tasks")
+    shown = tuple(
+        (_experiment(row), row["stamp_size"], row["region_split"], row["band"], sources[row["psf_source"]], row["n_tasks"])  # type: ignore[index]
+        for row in rows
+    )
+    return PlainTable("Source of the PSF size", headings, shown)
 
 
 def losses_of(cells_row: Row) -> dict[str, int]:
