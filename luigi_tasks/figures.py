@@ -9,10 +9,10 @@ import luigi
 import matplotlib as mpl
 import pyarrow as pa
 
+from halo_core.errors import ObjectStoreError
 from halo_core.report import figures
-from halo_core.report.host_places import COLUMNS, gather_hosts
-from halo_core.report.sky_map import HEALPIX_NSIDE
 from halo_core.stages.files import read_table
+from halo_core.stages.host_places import COLUMNS, gather_hosts
 from luigi_tasks.objects import ObjectRecord, Objects
 from luigi_tasks.progress import link
 from luigi_tasks.report_settings import ReportSettings
@@ -57,13 +57,12 @@ class DrawFigures(IdentifiedTask):
         return mark is not None and all(mark[name] == value for name, value in self._identity().items())
 
     def run(self) -> None:
-        """Draw and write everything, then the mark; an older mark goes first, and what it alone named."""
+        """Draw and write everything, then the mark; an older mark goes first, and what else stands there."""
         target = self.output()
         link(self, self.objects.uri(target.prefix))
-        before = target.mark() or {"objects": {}}
         self.objects.delete(target.mark_key)
         written = dict(self._written(target.prefix))
-        for key in sorted(set(before["objects"]) - set(written)):
+        for key in sorted(set(self.objects.list_sizes(target.prefix)) - set(written)):
             self.objects.delete(key)
         target.commit({"stage": "figures", **self._identity(), "versions": {"matplotlib": mpl.__version__}}, written)
         logger.info("figures: done, %d files", len(written))
@@ -100,18 +99,15 @@ def figure_text(figure: figures.ReportFigure) -> bytes:
 
 
 def host_places(run: HasStages) -> pa.Table:
-    """Return the places of the hosts of a run whose manifest is committed, as `halo_core.report.host_places.gather_hosts` gives them.
-
-    The schema's metadata tell the resolution of the HEALPix cells that regions are, where they are cells.
-    """
+    """Return the places of the hosts of a run whose parent and manifest are committed, as `gather_hosts` gives them."""
     return _host_places(run.objects, run.digests)
 
 
 def _host_places(objects: Objects, digests: Mapping[str, str]) -> pa.Table:
     """Return the places of the hosts, read block by block."""
+    parent = CommitTarget(objects, stage_prefix("parent", digests["parent"]), STAGE_MARK).mark()
+    if parent is None:
+        raise ObjectStoreError(f"stage parent {digests['parent']} is not committed below {objects.root}; run the campaign again")
     blocks = read_table(objects.path(f"{stage_prefix('manifest', digests['manifest'])}/{BLOCKS_FILE}"), ["block"])["block"].to_pylist()
     keys = (f"{block_prefix('manifest', digests['manifest'], block)}/{TASKS_FILE}" for block in blocks)
-    hosts = gather_hosts(read_table(objects.path(key), list(COLUMNS)) for key in keys)
-    parent = CommitTarget(objects, stage_prefix("parent", digests["parent"]), STAGE_MARK).mark()
-    nside = None if parent is None else parent["parameters"]["healpix_nside"]
-    return hosts if nside is None else hosts.replace_schema_metadata({HEALPIX_NSIDE: str(nside).encode()})
+    return gather_hosts((read_table(objects.path(key), list(COLUMNS)) for key in keys), nside=parent["parameters"]["healpix_nside"])

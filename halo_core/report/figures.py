@@ -31,7 +31,7 @@ def campaign_figures(cells: pa.Table, labels: Mapping[str, str], *, facts: Facts
     facts : mapping of str to rows
         The summary's facts: ``magnification`` and ``expected`` are read; may be empty.
     hosts : Table or None
-        region_id, region_split, ra_deg, dec_deg, n_hosts: places of hosts, each with how many stand there; as from `gather_hosts`.
+        region_id, region_split, ra_deg, dec_deg, n_hosts: places of hosts, as from `host_places.gather_hosts`.
     """
     further = (magnification_figure(facts), sky_map(hosts))
     return [*curve_figures(cells, labels), *heat_maps(cells, labels), *(figure for figure in further if figure is not None)]

@@ -28,10 +28,7 @@ from halo_core.report.figure_style import (
     panel_grid,
 )
 from halo_core.report.sky_projection import Floats, Projection, crossing, graticule, projection_of, ra_span
-from halo_core.survey.regions import region_of
-
-HEALPIX_NSIDE = b"healpix_nside"
-"""Key of the hosts' schema metadata: the resolution of the cells that region ids are, where they are that."""
+from halo_core.stages.host_places import HEALPIX_NSIDE
 
 _WHOLE_IN = (7.4, 3.7)
 _PART_IN = 4.6
@@ -52,7 +49,7 @@ def sky_map(hosts: pa.Table | None) -> ReportFigure | None:
     Parameters
     ----------
     hosts : Table or None
-        region_id, region_split, ra_deg, dec_deg, n_hosts (hosts that the row stands for); ``HEALPIX_NSIDE`` in the schema's metadata.
+        region_id, region_split, ra_deg, dec_deg, n_hosts (hosts that the row stands for); as from ``host_places.gather_hosts``.
     """
     if hosts is None or not hosts.num_rows:
         return None
@@ -63,7 +60,7 @@ def sky_map(hosts: pa.Table | None) -> ReportFigure | None:
     n_regions = {name: len(np.unique(region[split == name])) for name in counts}
     is_thinned = bool(n.sum() > len(n))
     parts = listed([f"{name} {counts[name]:,} hosts in {n_regions[name]:,} regions" for name in counts])
-    nside = _nside(hosts, ra, dec, region)
+    nside = int((hosts.schema.metadata or {}).get(HEALPIX_NSIDE, 0))
     outlines = f"HEALPix cells of nside {nside} (nested)" if nside else "the convex hulls of the hosts of each region"
     shape = "The whole sky in Mollweide's equal-area projection" if projection.is_whole_sky else "An equal-area map around the hosts"
     caption = (
@@ -81,15 +78,6 @@ def sky_map(hosts: pa.Table | None) -> ReportFigure | None:
         notes=(),
         draw=lambda: _draw(hosts, projection, nside, counts),
     )
-
-
-def _nside(hosts: pa.Table, ra: Floats, dec: Floats, region: NDArray[np.int64]) -> int:
-    """Return the resolution of the cells that region ids are; 0 where they are not cells."""
-    metadata = hosts.schema.metadata or {}
-    if HEALPIX_NSIDE not in metadata:
-        return 0
-    nside = int(metadata[HEALPIX_NSIDE])
-    return nside if np.array_equal(region_of(ra, dec, nside), region) else 0
 
 
 def _draw(hosts: pa.Table, projection: Projection, nside: int, counts: dict[str, int]) -> Figure:

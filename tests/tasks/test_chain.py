@@ -10,6 +10,7 @@ from luigi.execution_summary import LuigiStatusCode
 from halo_core.flags import Flag
 from halo_core.stages.planning import plan
 from halo_core.survey.layout import planes_for
+from luigi_tasks.figures import FIGURES_MARK
 from luigi_tasks.identity import validation_digest
 from luigi_tasks.objects import sha256_of
 from luigi_tasks.targets import BLOCK_MARK, CELLS_ECSV_FILE, CELLS_FILE, STAGE_MARK
@@ -53,7 +54,7 @@ def test_every_plane_the_manifest_names_has_a_row_and_a_brick_without_files_a_re
 
 def test_every_object_is_named_with_its_sha256_by_a_mark_and_nothing_else_is_there(done_place: Place) -> None:
     sizes = done_place.objects.list_sizes("")
-    marks = [key for key in sizes if key.endswith((STAGE_MARK, BLOCK_MARK))]
+    marks = [key for key in sizes if key.endswith((STAGE_MARK, BLOCK_MARK, FIGURES_MARK))]
     named: dict[str, str] = {}
     for mark in marks:
         for key, record in json.loads(done_place.objects.read(mark))["objects"].items():

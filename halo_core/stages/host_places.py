@@ -12,22 +12,28 @@ MOST_PLACES = 20_000
 """Hosts above which only one of each region and small cell is kept."""
 
 COLUMNS = ("host_id", "ra", "dec", "region_id", "region_split")
+HEALPIX_NSIDE = b"healpix_nside"
+"""Key of the table's schema metadata: the resolution of the HEALPix cells (nested) that region ids are; absent where they are not."""
+
 _FINEST_NSIDE = 4096
 
 
-def gather_hosts(blocks: Iterable[pa.Table]) -> pa.Table:
+def gather_hosts(blocks: Iterable[pa.Table], *, nside: int) -> pa.Table:
     """Return the places of the hosts of a manifest.
 
     Parameters
     ----------
     blocks : iterable of Table
         ``COLUMNS`` of the manifest, block by block; a host may stand in many rows and in several blocks.
+    nside : int
+        Resolution of the HEALPix cells that regions may be.
 
     Returns
     -------
     Table
         region_id, region_split, ra_deg, dec_deg, n_hosts: one row per host, or above ``MOST_PLACES`` hosts one row per region and small
-        cell at the place of one of its hosts. The same whatever the blocks and their order.
+        cell at the place of one of its hosts. ``HEALPIX_NSIDE`` in the
+        metadata where every region is the cell of its hosts. The same whatever the blocks and their order.
 
     Notes
     -----
@@ -36,7 +42,9 @@ def gather_hosts(blocks: Iterable[pa.Table]) -> pa.Table:
     parts = [_hosts(block) for block in blocks]
     hosts = pa.concat_tables(parts).combine_chunks() if parts else _hosts(pa.table({name: [] for name in COLUMNS}))
     _, first = np.unique(hosts["key"].to_numpy(), return_index=True)
-    return _thinned(hosts.take(first))
+    once = hosts.take(first)
+    is_cell = np.array_equal(region_of(once["ra_deg"].to_numpy(), once["dec_deg"].to_numpy(), nside), once["region_id"].to_numpy())
+    return _thinned(once).replace_schema_metadata({HEALPIX_NSIDE: str(nside)} if is_cell else None)
 
 
 def _hosts(block: pa.Table) -> pa.Table:
