@@ -45,6 +45,9 @@ CONFIG = SummaryConfig(
     psfdepth_bin_width_mag=0.25,
     resolution_edges=(0.4, 0.6, 0.8, 1.0),
     snr_matched_r_edges=(5, 10, 20, 50, 100, 200, 500, 1000),
+    model_fit_split="train",
+    model_held_out_split="test",
+    model_level=0.95,
 )
 
 

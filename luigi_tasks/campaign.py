@@ -7,7 +7,7 @@ from functools import cached_property
 
 import luigi
 
-from halo_core.constants import BANDS
+from halo_core.constants import BANDS, SPLITS
 from halo_core.errors import ConfigurationError
 from halo_core.stages.criteria import proxy_reference, snr_matched
 from halo_core.stages.grids import Grid, PopulationGrid, load_grid
@@ -139,6 +139,12 @@ class CampaignTask(luigi.Task):
     resolution_edges = campaign_parameter(EdgesParameter, "resolution_edges", "Edges of the theta_e / psf_fwhm bins.")
     snr_matched_r_edges = campaign_parameter(EdgesParameter, "snr_matched_r_edges", "Edges of the matched S/N bins.")
 
+    model_fit_split = campaign_parameter(luigi.ChoiceParameter, "model_fit_split", "Split smooth models are fitted to.", choices=SPLITS)
+    model_held_out_split = campaign_parameter(
+        luigi.ChoiceParameter, "model_held_out_split", "Split smooth models are checked on.", choices=SPLITS
+    )
+    model_level = campaign_parameter(luigi.FloatParameter, "model_level", "Two-sided level of the smooth models' intervals.")
+
     def __repr__(self) -> str:
         """Return the task's name, its campaign and what is its own; the campaign's parameters would fill the screen."""
         shared = set(CampaignTask.get_param_names(include_significant=True))
@@ -235,5 +241,8 @@ class CampaignTask(luigi.Task):
             psfdepth_bin_width_mag=self.psfdepth_bin_width_mag,
             resolution_edges=self.resolution_edges,
             snr_matched_r_edges=self.snr_matched_r_edges,
+            model_fit_split=self.model_fit_split,
+            model_held_out_split=self.model_held_out_split,
+            model_level=self.model_level,
             population_grids=tuple(name for name, grid in self.grids().items() if isinstance(grid, PopulationGrid)),
         )

@@ -7,11 +7,13 @@ import sqlalchemy as sa
 
 from halo_core.stages.grids import load_grid
 from halo_core.stages.summary import summarise
-from halo_core.stages.summary_blocks import gather
+from halo_core.stages.summary_blocks import ExperimentRows, gather
+from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_controls import control_table
 from halo_core.stages.summary_ecsv import write_ecsv
 from halo_core.stages.summary_expected import REFERENCE_GRID, is_reference_design
 from halo_core.stages.summary_facts import summary_facts
+from halo_core.stages.summary_models import smooth_models
 from halo_core.stages.summary_regions import region_cells
 from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
 from halo_core.store.summary import store_cells
@@ -20,7 +22,7 @@ from luigi_tasks.injection import InjectAll
 from luigi_tasks.parent import set_members
 from luigi_tasks.places import grid_folder
 from luigi_tasks.stage import Built, StageTask, put_table
-from luigi_tasks.targets import CELLS_ECSV_FILE, CELLS_FILE, CONTROLS_FILE, FACTS_FILE, REGIONS_FILE
+from luigi_tasks.targets import CELLS_ECSV_FILE, CELLS_FILE, CONTROLS_FILE, FACTS_FILE, MODELS_FOLDER, REGIONS_FILE
 from luigi_tasks.validation import ValidateStage
 
 
@@ -47,12 +49,23 @@ class SummariseCompleteness(StageTask):
         write_ecsv(temporary, cells)
         built.objects[ecsv_key] = self.objects.put_file(ecsv_key, temporary)
         self._put_json(built, CONTROLS_FILE, control_table(((one.key, one.controls) for one in campaign), config))
-        self._put_json(built, FACTS_FILE, summary_facts(campaign, config, reference_grids=self._reference_grids()))
+        self._put_json(built, FACTS_FILE, self._facts(campaign, config, built))
         return built
 
     def load(self, connection: sa.Connection) -> None:
         """One row per cell."""
         store_cells(connection, self.table_of(self.word, CELLS_FILE), stage_digest=self.digest_of(self.word))
+
+    def _facts(self, campaign: list[ExperimentRows], config: SummaryConfig, built: Built) -> dict[str, list[dict[str, object]]]:
+        """Store the smooth models that could be fitted, and return the facts, which say where they are or why there is none."""
+        models = []
+        for made in smooth_models(campaign, config):
+            key = None
+            if made.model is not None:
+                key = self.key_of(self.word, f"{MODELS_FOLDER}/{made.name}.json")
+                built.objects[key] = self.objects.put(key, made.model.to_json().encode())
+            models.append(made.row | {"key": key})
+        return summary_facts(campaign, config, models=models, reference_grids=self._reference_grids())
 
     def _put_json(self, built: Built, name: str, content: object) -> None:
         """Store an object as JSON."""

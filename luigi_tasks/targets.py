@@ -34,6 +34,7 @@ REGIONS_FILE = "region_cells.parquet"
 REGION_SELECTIONS_FILE = "region_selections.parquet"
 CONTROLS_FILE = "controls.json"
 FACTS_FILE = "facts.json"
+MODELS_FOLDER = "models"
 
 _READERS = 16
 

@@ -19,12 +19,14 @@ from halo_core.statistics.intervals import LEVEL_95
 Row = dict[str, object]
 Facts = Mapping[str, Sequence[Mapping[str, object]]]
 
-FACT_NAMES = ("magnification", "psf_provenance", "definition", "expected")
+FACT_NAMES = ("magnification", "psf_provenance", "definition", "models", "expected")
 
 _BINS_PER_DECADE = 20
 
 
-def summary_facts(campaign: Sequence[ExperimentRows], config: SummaryConfig, *, reference_grids: frozenset[str]) -> dict[str, list[Row]]:
+def summary_facts(
+    campaign: Sequence[ExperimentRows], config: SummaryConfig, *, models: Sequence[Row], reference_grids: frozenset[str]
+) -> dict[str, list[Row]]:
     """Return the facts of a campaign, lists of flat rows by ``FACT_NAMES``; None where there is no number.
 
     Parameters
@@ -33,6 +35,8 @@ def summary_facts(campaign: Sequence[ExperimentRows], config: SummaryConfig, *, 
         From ``summary_blocks.gather``, with the same ``config``.
     config : SummaryConfig
         Criteria.
+    models : sequence of dict
+        Rows of ``summary_models.smooth_models``, each with ``key``, the object that holds the model (None where there is none).
     reference_grids : frozenset of str
         Grids of the campaign that are the reference design (``summary_expected.is_reference_design``).
 
@@ -46,6 +50,7 @@ def summary_facts(campaign: Sequence[ExperimentRows], config: SummaryConfig, *, 
         ``definition``, one per experiment and criterion with a minimum on the resolution: tier, grid, stamp_size, bandset, criterion,
         metric, minimum, is_reference (the reference campaign's proxy), n_below, n_recovered_below, n_above, n_recovered_above (evaluated
         injections, all splits, subset ``all``), share_above with lower_95, upper_95 by sky cell, n_eff_above and interval_note.
+        ``models``, as given.
         ``expected``, for the reference design: tier, grid, stamp_size, bandset, criterion, quantity, expected, tolerance, observed, n
         (effective), n_needed, is_ok (None where n is below n_needed).
     """
@@ -55,6 +60,7 @@ def summary_facts(campaign: Sequence[ExperimentRows], config: SummaryConfig, *, 
         "magnification": magnification,
         "psf_provenance": [row for one in campaign for row in _psf_provenance(one)],
         "definition": definition,
+        "models": list(models),
         "expected": list(expected_rows(magnification, definition, reference_grids)),
     }
 

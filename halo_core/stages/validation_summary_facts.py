@@ -11,6 +11,7 @@ from halo_core.stages.summary_facts import FACT_NAMES, Facts
 from halo_core.stages.summary_rows import EXPERIMENT_COLUMNS
 from halo_core.stages.validation import advise, expect
 from halo_core.stages.validation_summary_counts import KEYS, InputCounts
+from halo_core.stages.validation_summary_models import check_models
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -45,6 +46,7 @@ def check_facts(facts: Facts, cells: Rows, counts: InputCounts, config: SummaryC
         _definition_adds_up(facts["definition"], cells, config),
         _psf_provenance_adds_up(facts["psf_provenance"], counts),
         _expected_numbers(facts["expected"]),
+        *check_models(facts["models"], cells, config),
     ]
 
 

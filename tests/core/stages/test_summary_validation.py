@@ -40,7 +40,7 @@ def row_of(cells: pa.Table, **key: object) -> int:
 
 def test_sound_summary_passes_every_check(sound):
     assert failed(*sound) == set()
-    assert len(check_summary(sound[0], [sound[1:]], CONFIG, facts=FACTS)) == 21
+    assert len(check_summary(sound[0], [sound[1:]], CONFIG, facts=FACTS)) == 24
 
 
 def test_sound_summary_of_a_population_passes_and_a_marginal_that_lost_a_bin_does_not():
