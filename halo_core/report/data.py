@@ -55,10 +55,11 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line to copy."""
+    """A command line to copy, and what must be known of it."""
 
     title: str
     text: str
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ SCIENCE_VERSION = 3
 """Raised whenever the code changes a byte of the page."""
 
 _MAX_LEFT_OUT = 12
+NO_NUMBER = (None, "", tables.TOO_FEW, "not applicable")
+"""What may stand in the place of a number."""
+
 _NUMBERS = re.compile(r"[+-]?\d[\d,.]*( \(\d[\d.]* – \d[\d.]*\)| – \d[\d.]*)?")
 
 
@@ -62,8 +65,9 @@ def is_numeric(value: object) -> bool:
 
 
 def number_columns(table: PlainTable) -> set[int]:
-    """Return the columns with a number, which are aligned to the right."""
-    return {place for row in table.rows for place, value in enumerate(row) if is_numeric(value)}
+    """Return the columns of numbers, in which nothing else stands but a word in the place of a number; they are aligned to the right."""
+    columns = [[value for row in table.rows if (value := row[place]) not in NO_NUMBER] for place in range(len(table.headings))]
+    return {place for place, values in enumerate(columns) if values and all(map(is_numeric, values))}
 
 
 def failures(findings: list[Finding]) -> list[Finding]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 _CELL = """n_evaluated, n_not_evaluated, n_recovered, completeness, lower_95, upper_95,
        completeness_weighted, weighted_lower_95, weighted_upper_95, n_clusters, deff, n_eff, is_too_few, interval_note"""
 
-_AXES = (
+AXES = (
     *("theta_e_arcsec", "src_dmag", "src_mag_r", "src_reff_arcsec"),
     *("psf_fwhm_r_bin", "psfdepth_r_bin", "resolution_bin", "snr_matched_r_bin"),
 )
@@ -97,7 +97,7 @@ def figure_query(campaign: str, table: pa.Table) -> str:
     """
     if not table.num_rows or "completeness" not in table.column_names:
         return ""
-    axes = [name for name in _AXES if name in table.column_names]
+    axes = [name for name in AXES if name in table.column_names]
     edges = ["bin_lower", "bin_upper"] if [name.endswith("_bin") for name in axes] == [True] else []
     sizes = pc.unique(table["stamp_size_pix"]).to_pylist()
     is_by_split = pc.any(pc.not_equal(table["region_split"], "all")).as_py()

@@ -65,7 +65,7 @@ def headline_table(cells: pa.Table) -> PlainTable:
     """Return the completeness of each experiment and criterion over all splits, with 95 % intervals."""
     headings = (
         *(EXPERIMENT, "stamp [pix]", "criterion", "planned", "evaluated", "not evaluated", "recovered"),
-        *(COMPLETENESS, WEIGHTED, "sky cells", "design effect", "effective n", "remark"),
+        *(COMPLETENESS, WEIGHTED, "sky cells", "deff", "n eff", "remark"),
     )
     rows = []
     for row in read_first(cells, axes="").to_pylist():
@@ -75,9 +75,9 @@ def headline_table(cells: pa.Table) -> PlainTable:
         rows.append((*keys, *numbers, *measured(row), *sizes, row["interval_note"]))
     note = (
         "Only evaluated injections enter a denominator. Intervals treat a sky cell as one unit, because injections that share "
-        "seeing and depth are not independent; the design effect says by how much the variance exceeds the binomial one, and the "
-        "effective n is the number evaluated over it. Weighted numbers stand for the hosts of the parent catalogue, unweighted ones "
-        "for those that were drawn."
+        "seeing and depth are not independent; the design effect (deff) says by how much the variance exceeds the binomial one, the "
+        "effective n (n eff) is the number evaluated over it. Weighted numbers stand for the hosts of the parent catalogue, unweighted "
+        "ones for those that were drawn."
     )
     return PlainTable("Completeness over all splits and conditions", headings, tuple(rows), note)
 
@@ -203,16 +203,8 @@ def definition_table(rows: Sequence[Row]) -> PlainTable:
 def models_table(rows: Sequence[Row]) -> PlainTable:
     """Return the smooth model of each experiment and criterion: whether there is one, and why not."""
     headings = (
-        "tier",
-        "grid, bands",
-        "stamp [pix]",
-        "criterion",
-        "status",
-        "reason",
-        "injections",
-        "sky cells",
-        "Brier",
-        "Brier of a constant",
+        *(EXPERIMENT, "stamp [pix]", "criterion", "status", "reason"),
+        *("injections", "sky cells", "Brier score", "of a constant"),
     )
     shown = tuple(
         (
