@@ -39,7 +39,7 @@ _MOST_VECTORS = 1500
 """Above this number points, and outlines, are drawn as a picture within the figure."""
 
 _LEAST_SPAN_DEG = 0.1
-_LABEL_DEC_DEG = -78.0
+_LABEL_DEC_DEG, _LABEL_REACH_DEG = -78.0, 150.0
 _CORNERS_PER_SIDE = 8
 
 
@@ -152,8 +152,9 @@ def _draw_whole_sky(place: Axes, projection: Projection, limits: Sequence[tuple[
     meridians, parallels = graticule(projection, (limits[0][1] - limits[0][0], limits[1][1] - limits[1][0]))
     place.add_collection(LineCollection([line for _, line in meridians + parallels], colors=INK, linewidths=0.6, alpha=FAINT))
     for value, line in parallels:
-        place.text(line[:, 0].min() - 2.0, line[0, 1], f"{value:+.0f}°" if value else "0°", ha="right", va="center", fontsize=SMALL_POINTS)
-    for value in [value for value, _ in meridians if value % 60.0 == 0.0]:
+        place.text(line[:, 0].min() - 4.0, line[0, 1], f"{value:+.0f}°" if value else "0°", ha="right", va="center", fontsize=SMALL_POINTS)
+    far = [abs((value - projection.ra_deg + 180.0) % 360.0 - 180.0) for value, _ in meridians]
+    for value in [value for (value, _), east in zip(meridians, far, strict=True) if value % 60.0 == 0.0 and east < _LABEL_REACH_DEG]:
         x, y = projection.xy(value, _LABEL_DEC_DEG)
         place.text(float(x), float(y), f"{value:.0f}°", ha="center", va="center", fontsize=SMALL_POINTS)
     place.set_axis_off()
