@@ -148,14 +148,14 @@ def test_the_text_in_place_of_a_curve_tells_its_lowest_and_highest_number(found)
 
 def test_the_text_in_place_of_splits_tells_where_they_are_most_apart(found):
     figure = found["splits_theta_e"]
-    is_shown = (pc.field("criterion") == "proxy_reference") & (pc.field("tier") == "debug") & ~pc.field("is_too_few")
+    is_shown = (pc.field("criterion") == "proxy_reference") & (pc.field("tier") == "grid") & ~pc.field("is_too_few")
     rows = figure.table.filter(is_shown).to_pylist()
     radii = {row["theta_e_arcsec"]: [one for one in rows if one["theta_e_arcsec"] == row["theta_e_arcsec"]] for row in rows}
     shares = {radius: [one["completeness"] for one in members] for radius, members in radii.items() if len(members) > 1}
     radius = max(shares, key=lambda one: max(shares[one]) - min(shares[one]))
     low, high = (choose(radii[radius], key=lambda one: one["completeness"]) for choose in (min, max))
     ends = f"{low['region_split']} {low['completeness']:.3f} and {high['region_split']} {high['completeness']:.3f}"
-    assert f"tier debug, the proxy: most apart at {radius:g}, {ends}" in figure.description
+    assert f"tier grid, the proxy: most apart at {radius:g}, {ends}" in figure.description
 
 
 def test_a_histogram_of_magnifications_holds_its_counts_and_its_expected_band(found):
@@ -168,7 +168,7 @@ def test_a_histogram_of_magnifications_holds_its_counts_and_its_expected_band(fo
 
 
 def test_files_of_a_figure_are_whole_and_the_same_twice(found):
-    for name in ("completeness_src_dmag", "heat_map_psf_fwhm", "sky_map"):
+    for name in ("heat_map_psf_fwhm", "sky_map"):
         image, document = figures.png(found[name]), figures.pdf(found[name])
         assert (image, document, figures.svg(found[name])) == (figures.png(found[name]), figures.pdf(found[name]), figures.svg(found[name]))
         picture = Image.open(io.BytesIO(image))
