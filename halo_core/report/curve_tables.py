@@ -163,6 +163,22 @@ def message(points: Sequence[Point], labels: Mapping[str, str]) -> str:
     return f"{'; '.join(sentences)}." if sentences else "No bin holds enough injections for a number."
 
 
+def differences(points: Sequence[Point], labels: Mapping[str, str]) -> str:
+    """Return the largest difference between two splits at one point for each tier and criterion, in words."""
+    series: dict[tuple[str, str], dict[str, list[Point]]] = {}
+    for point in points:
+        if point["completeness"] is not None:
+            series.setdefault((point["tier"], point["criterion"]), {}).setdefault(point["place"], []).append(point)
+    sentences = []
+    for (tier, criterion), places in series.items():
+        ordered = [sorted(members, key=lambda point: point["completeness"]) for members in places.values() if len(members) > 1]
+        if ordered:
+            widest = max(ordered, key=lambda members: members[-1]["completeness"] - members[0]["completeness"])
+            ends = [f"{point['region_split']} {point['completeness']:.3f}" for point in (widest[0], widest[-1])]
+            sentences.append(f"tier {tier}, {labels.get(criterion, criterion)}: most apart at {widest[0]['place']}, {' and '.join(ends)}")
+    return f"{'; '.join(sentences)}." if sentences else "No bin holds enough injections of two splits."
+
+
 def tiers_of(points: Sequence[Point]) -> str:
     """Return the tiers of points as a sentence lists them."""
     return listed(list(dict.fromkeys(point["tier"] for point in points)))

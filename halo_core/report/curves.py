@@ -79,7 +79,7 @@ def _split_by_split(cells: pa.Table, axis: CurveAxis, labels: Mapping[str, str])
         name=f"splits_{axis.name}",
         heading=f"Splits beside each other, against {axis.words}",
         caption=caption,
-        description=f"Completeness against {axis.words} for splits {', '.join(splits)}. {curve_tables.message(points, labels)}",
+        description=f"Completeness against {axis.words} for splits {', '.join(splits)}. {curve_tables.differences(points, labels)}",
         table=table,
         notes=curve_tables.notes_of(points, labels),
         draw=lambda: draw_plot(_splits_plot(points, splits, axis, labels)),

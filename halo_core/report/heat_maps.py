@@ -25,6 +25,7 @@ _LEAST_WIDTH_IN = 1.9
 """So that a title fits above a panel of few columns."""
 
 _BAR_IN = 0.14
+_LEFT_IN = 0.78
 _COLOURS = "cividis"
 """Grows in lightness alone, the same to every eye and in print."""
 
@@ -135,7 +136,7 @@ def _draw(cells: Sequence[Cell], condition: _Condition, labels: Mapping[str, str
     radii = {one: sorted({cell["theta_e_arcsec"] for cell in cells if experiment(cell) == one}) for one in experiments}
     widths = [max(_LEAST_WIDTH_IN, _CELL_WIDTH_IN * len(found)) for found in radii.values()]
     height = _CELL_HEIGHT_IN * (bins[-1] - bins[0] + 1)
-    margins = Margins(top=0.55, bottom=0.95, between_rows=1.05)
+    margins = Margins(left=_LEFT_IN, top=0.55, bottom=0.95, between_rows=1.05)
     figure, axes = panel_grid(len(criteria), widths, height, margins)
     is_mixed = len({bandset for _, _, bandset in experiments}) > 1
     for criterion, places in zip(criteria, axes, strict=True):
@@ -202,13 +203,13 @@ def _readable(colour: Sequence[float]) -> str:
 def _draw_colour_bar(figure: Figure) -> None:
     """Draw the one colour bar from 0 to 1 below everything."""
     width, height = (float(side) for side in figure.get_size_inches())
-    place = figure.add_axes((0.62 / width, 0.3 / height, min(3.2, width - 0.8) / width, _BAR_IN / height))
+    place = figure.add_axes((_LEFT_IN / width, 0.3 / height, min(3.2, width - 1.0) / width, _BAR_IN / height))
     edges = [number / 50 for number in range(51)]
     tiles = [Rectangle((left, 0.0), right - left, 1.0) for left, right in pairwise(edges)]
     colours = [mpl.colormaps[_COLOURS]((left + right) / 2) for left, right in pairwise(edges)]
-    place.add_collection(PatchCollection(tiles, facecolors=colours, edgecolors=colours, linewidths=0.3))
+    place.add_collection(PatchCollection(tiles, facecolors=colours, edgecolors=colours, linewidths=0.8))
     place.set_xlim(0.0, 1.0)
     place.set_yticks([])
     place.set_xticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
     place.tick_params(labelsize=SMALL_POINTS + 0.5, length=2)
-    figure.text((min(3.2, width - 0.8) + 0.72) / width, (0.3 + 0.5 * _BAR_IN) / height, "completeness", va="center", fontsize=9)
+    figure.text((min(3.2, width - 1.0) + _LEFT_IN + 0.1) / width, (0.3 + 0.5 * _BAR_IN) / height, "completeness", va="center", fontsize=9)

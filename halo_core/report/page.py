@@ -40,6 +40,8 @@ def render_report(data: ReportData) -> str:
     str
         A whole document. Failed checks and errors stand above everything else.
     """
+    # Cells may come in hundreds of pieces, and each table is a look at all of them.
+    data = replace(data, cells=None if data.cells is None else data.cells.combine_chunks())
     environment = Environment(loader=PackageLoader("halo_core.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"cell": cell_text, "numeric": is_numeric, "number_columns": number_columns}
     style, script = (resources.files("halo_core.report").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))

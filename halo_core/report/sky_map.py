@@ -39,7 +39,7 @@ _MOST_VECTORS = 1500
 """Above this number points, and outlines, are drawn as a picture within the figure."""
 
 _LEAST_SPAN_DEG = 0.1
-_LABEL_DEC_DEG = -78.0
+_LABEL_DEC_DEG, _LABEL_REACH_DEG = -78.0, 150.0
 _CORNERS_PER_SIDE = 8
 
 
@@ -59,7 +59,7 @@ def sky_map(hosts: pa.Table | None) -> ReportFigure | None:
     counts = {name: int(n[split == name].sum()) for name in SPLITS if (split == name).any()}
     n_regions = {name: len(np.unique(region[split == name])) for name in counts}
     is_thinned = bool(n.sum() > len(n))
-    parts = listed([f"{name} {counts[name]:,} hosts in {n_regions[name]:,} regions" for name in counts])
+    parts = listed([f"{name} {_many(counts[name], 'host')} in {_many(n_regions[name], 'region')}" for name in counts])
     nside = int((hosts.schema.metadata or {}).get(HEALPIX_NSIDE, 0))
     outlines = f"HEALPix cells of nside {nside} (nested)" if nside else "the convex hulls of the hosts of each region"
     shape = "The whole sky in Mollweide's equal-area projection" if projection.is_whole_sky else "An equal-area map around the hosts"
@@ -73,11 +73,16 @@ def sky_map(hosts: pa.Table | None) -> ReportFigure | None:
         name="sky_map",
         heading="Hosts and regions on the sky",
         caption=caption,
-        description=f"Map of {int(n.sum()):,} hosts: {parts}. They reach from {span}.",
+        description=f"Map of {_many(int(n.sum()), 'host')}: {parts}. They reach from {span}.",
         table=hosts,
         notes=(),
         draw=lambda: _draw(hosts, projection, nside, counts),
     )
+
+
+def _many(n: int, word: str) -> str:
+    """Return a number of things."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def _draw(hosts: pa.Table, projection: Projection, nside: int, counts: dict[str, int]) -> Figure:
@@ -87,7 +92,7 @@ def _draw(hosts: pa.Table, projection: Projection, nside: int, counts: dict[str,
     x, y = projection.xy(ra, dec)
     shapes = {name: _outlines(projection, nside, region[split == name], x[split == name], y[split == name]) for name in counts}
     points = np.concatenate([np.column_stack([x, y]), *(shape for found in shapes.values() for shape in found)])
-    entries = [Entry(f"{name}: {n:,} hosts", SPLIT_COLOURS[name], SPLIT_MARKERS[name]) for name, n in counts.items()]
+    entries = [Entry(f"{name}: {_many(n, 'host')}", SPLIT_COLOURS[name], SPLIT_MARKERS[name]) for name, n in counts.items()]
     limits, size = _view(projection, points)
     margins = Margins(left=0.55, right=0.25, top=legend_height(entries, size[0] + 0.8), bottom=0.12 if projection.is_whole_sky else 0.55)
     figure, ((place,),) = panel_grid(1, [size[0]], size[1], margins)
@@ -147,8 +152,9 @@ def _draw_whole_sky(place: Axes, projection: Projection, limits: Sequence[tuple[
     meridians, parallels = graticule(projection, (limits[0][1] - limits[0][0], limits[1][1] - limits[1][0]))
     place.add_collection(LineCollection([line for _, line in meridians + parallels], colors=INK, linewidths=0.6, alpha=FAINT))
     for value, line in parallels:
-        place.text(line[:, 0].min() - 2.0, line[0, 1], f"{value:+.0f}°" if value else "0°", ha="right", va="center", fontsize=SMALL_POINTS)
-    for value in [value for value, _ in meridians if value % 60.0 == 0.0]:
+        place.text(line[:, 0].min() - 4.0, line[0, 1], f"{value:+.0f}°" if value else "0°", ha="right", va="center", fontsize=SMALL_POINTS)
+    far = [abs((value - projection.ra_deg + 180.0) % 360.0 - 180.0) for value, _ in meridians]
+    for value in [value for (value, _), east in zip(meridians, far, strict=True) if value % 60.0 == 0.0 and east < _LABEL_REACH_DEG]:
         x, y = projection.xy(value, _LABEL_DEC_DEG)
         place.text(float(x), float(y), f"{value:.0f}°", ha="center", va="center", fontsize=SMALL_POINTS)
     place.set_axis_off()
