@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from halo_core.errors import ObjectStoreError
-from halo_core.records import Finding
+from halo_core.records import RESULTS, Finding
 from halo_core.stages.files import read_table
 from halo_core.stages.planning import PlanRow
 from halo_core.stages.region_statistics import SplitShare, shares_finding
+from halo_core.stages.scores import ScoreTable
 from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
 from halo_core.stages.validation_campaign import check_campaign
 from halo_core.stages.validation_convergence import render_at_double_effort
@@ -83,6 +85,16 @@ def tasks_and_results(task: IdentifiedTask, task_columns: Sequence[str], columns
     return zip(_blocks(task, "manifest", TASKS_FILE, task_columns), _blocks(task, "injection", RESULTS_FILE, columns), strict=True)
 
 
+def summarised_rows(task: IdentifiedTask) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield what the summary reads of manifest and results of every block, with a detector's scores where a table of them is given."""
+    config = task.summary_config()
+    blocks = tasks_and_results(task, TASK_COLUMNS, [name for name in result_columns(config) if name in RESULTS.names])
+    if not task.scores:
+        return blocks
+    names = tuple(dict.fromkeys(metric for criterion in task.detector_criteria() for metric in criterion.metrics))
+    return ScoreTable(Path(task.scores), names).join(blocks)
+
+
 def _blocks(task: IdentifiedTask, word: str, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield a table of every block of a stage, one after the other; all of its columns, or some."""
     for block in task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist():
@@ -136,9 +148,8 @@ def _has_given_splits(task: IdentifiedTask) -> bool:
 def _summary(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of the summary."""
     config = task.summary_config()
-    blocks = tasks_and_results(task, TASK_COLUMNS, result_columns(config))
     facts = json.loads(task.objects.read(task.key_of("summary", FACTS_FILE)))
-    return check_summary(task.table_of("summary", CELLS_FILE), blocks, config, facts=facts)
+    return check_summary(task.table_of("summary", CELLS_FILE), summarised_rows(task), config, facts=facts)
 
 
 def _injection(task: IdentifiedTask) -> list[Finding]:

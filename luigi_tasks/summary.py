@@ -15,9 +15,8 @@ from halo_core.stages.summary_expected import REFERENCE_GRID, is_reference_desig
 from halo_core.stages.summary_facts import summary_facts
 from halo_core.stages.summary_models import smooth_models
 from halo_core.stages.summary_regions import region_cells
-from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
 from halo_core.store.summary import store_cells
-from luigi_tasks.checks import tasks_and_results
+from luigi_tasks.checks import summarised_rows
 from luigi_tasks.injection import InjectAll
 from luigi_tasks.parent import set_members
 from luigi_tasks.places import grid_folder
@@ -38,7 +37,7 @@ class SummariseCompleteness(StageTask):
     def build(self) -> Built:
         """Count, pool, and put beside it the regions, the controls and the facts."""
         config = self.summary_config()
-        campaign = gather(tasks_and_results(self, TASK_COLUMNS, result_columns(config)), config)
+        campaign = gather(summarised_rows(self), config)
         cells = summarise(campaign, config, selection_sets=set_members(self))
         regions = region_cells(campaign, config)
         built = Built(counts={"n_cells": cells.num_rows, "n_region_cells": regions.num_rows})

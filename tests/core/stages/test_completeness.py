@@ -13,21 +13,11 @@ from halo_core.stages.summary_blocks import gather
 from halo_core.stages.summary_models import smooth_models
 from halo_core.stages.validation_summary_models import check_models
 from halo_core.statistics import CompletenessModel, FitStatus
-from tests.fixtures.planted import smooth_sample
+from tests.fixtures.planted import rows_of, smooth_sample
 from tests.fixtures.summaries import MATCHED, control, lost, summary_config, tables
 
 SCORE = Criterion("score", 1, (("snr_aperture_r", 0.0),), is_truth_only=False, label="score ≥ 0")
 CONFIG = summary_config(criteria=(MATCHED, SCORE))
-
-
-def rows_of(sample, split) -> list[dict]:
-    """Return injections that carry a sample: seeing 1 arcsec, the score's sign the outcome."""
-    columns = zip(np.exp(sample.u), np.exp(sample.v), sample.is_recovered, sample.cluster, strict=True)
-    place = {"region_split": split, "dec": 0.0 if split == "train" else 40.0, "psf_fwhm_used_r_arcsec": 1.0}
-    return [
-        {**place, "theta_e_arcsec": ratio, "snr_matched_r": snr, "snr_aperture_r": 1.0 if seen else -1.0, "ra": 5.0 + 4.0 * cell}
-        for ratio, snr, seen, cell in columns
-    ]
 
 
 @pytest.fixture(scope="module")
