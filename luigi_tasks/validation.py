@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from luigi.task_register import Register
 
 from halo_core.records import Finding
-from halo_core.stages.validation import SCIENCE_VERSION, require
+from halo_core.stages.validation import SCIENCE_VERSION, CouldNotRun, is_broken, require
 from halo_core.store import campaigns, stages
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import begin
@@ -56,11 +56,20 @@ class ValidationTask(IdentifiedTask):
         findings = self.findings() if mark is None else self._committed_findings()
         with begin(self.state_url) as connection:
             self._record(connection, target.digest)
-            store_findings(connection, target.digest, findings)
-            if any(not found.is_ok and found.severity == "error" for found in findings):
-                stages.fail_stage(connection, target.digest)
+            self._keep(connection, findings)
+        self._log(findings)
         require(findings)
-        self._warn(findings)
+        self._finish(findings, mark)
+
+    def _keep(self, connection: sa.Connection, findings: list[Finding]) -> None:
+        """Put the findings into the state; where a law is broken the checks have failed."""
+        store_findings(connection, self.output().digest, findings)
+        if is_broken(findings):
+            stages.fail_stage(connection, self.output().digest)
+
+    def _finish(self, findings: list[Finding], mark: dict[str, Any] | None) -> None:
+        """Commit checks that passed, unless they are, and say so in the state."""
+        target = self.output()
         mark = mark or self._commit(findings)
         counts = mark["counts"]
         with begin(self.state_url) as connection:
@@ -95,9 +104,11 @@ class ValidationTask(IdentifiedTask):
         stages.record_stage(connection, digest, word, SCIENCE_VERSION, {}, version("dark-halo-scope"))
         campaigns.link_stage(connection, campaign_id, word, digest)
 
-    def _warn(self, findings: list[Finding]) -> None:
-        """Log what a person should look at."""
+    def _log(self, findings: list[Finding]) -> None:
+        """Log what a person should look at, and the traceback of what could not run."""
         for found in findings:
+            for error in found.errors if isinstance(found, CouldNotRun) else ():
+                logger.error("validation of %s, %s: could not run", self.subject(), found.check, exc_info=error)
             if not found.is_ok:
                 logger.warning("%s: %s (observed %s, expected %s)", found.check, found.sentence, found.observed, found.expected)
 

@@ -16,6 +16,7 @@ from halo_core.stages.summary import SOURCES, marginal_axes, surface_axes
 from halo_core.stages.summary_blocks import Blocks
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_rows import EXPERIMENT_COLUMNS, SUBSETS
+from halo_core.stages.validation import Raised, attempt
 from halo_core.stages.validation_summary_counts import InputCounts, count_inputs
 
 _POOL = (*EXPERIMENT_COLUMNS, "criterion", "subset", "selection_set_id", "region_split")
@@ -76,13 +77,9 @@ def check_summary(cells: pa.Table, blocks: Blocks, config: SummaryConfig) -> lis
 
 
 def _guarded(check: Callable[[_Input], Finding], given: _Input) -> Finding:
-    """Return the finding of a check; an input that it cannot account for is a failure of that check."""
-    try:
-        return check(given)
-    except AccountingError as error:
-        return _finding(
-            check.__name__.lstrip("_"), False, str(error), "tables that can be accounted for", "The inputs contradict themselves."
-        )
+    """Return the finding of a check; one that could not run, for example on an input that it cannot account for, has failed."""
+    found = attempt(check, given)
+    return found.finding("summary", check.__name__.lstrip("_"), "The check can be made.") if isinstance(found, Raised) else found
 
 
 def _ids_match(given: _Input) -> Finding:
