@@ -165,6 +165,11 @@ def _planes(task: IdentifiedTask) -> pa.Table:
         return plane_rows.planes(connection, stage_digest=task.digest_of("cache"))
 
 
+def words_of(subject: str) -> tuple[str, ...]:
+    """Return the words of the stages that must be done before a stage, or the campaign, can be checked."""
+    return _STAGES[subject][0] if subject in _STAGES else tuple(word for words, _ in _STAGES.values() for word in words)
+
+
 _STAGES: dict[str, tuple[tuple[str, ...], Callable[[IdentifiedTask, Evidence], None]]] = {
     "parent": (("parent",), _parent),
     "manifest": (("manifest",), _manifest),
