@@ -58,10 +58,9 @@ def _views_share_their_magnification(counts: InjectionCounts) -> Finding:
 
 def _something_was_evaluated(counts: InjectionCounts) -> Finding:
     """At least one injection was evaluated."""
-    n = counts.n_injections
-    return expect(
-        STAGE, "coverage", is_ok=n > 0, observed=f"{n} injections", expected="at least 1", sentence="Injections that were evaluated."
-    )
+    n, n_planned = counts.n_injections, counts.n_planned
+    observed = f"{n} of {n_planned} injections, {n / n_planned:.1%}" if n_planned else "no injection"
+    return expect(STAGE, "coverage", is_ok=n > 0, observed=observed, expected="at least 1", sentence="Injections that were evaluated.")
 
 
 def check_planes(counts: InjectionCounts, planes: pa.Table) -> list[Finding]:

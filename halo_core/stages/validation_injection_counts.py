@@ -33,6 +33,12 @@ TASK_COLUMNS = (
 
 RESULT_COLUMNS = tuple(RESULTS.names)
 
+FLUX_TOLERANCE = 1e-6
+"""Relative difference of a recorded flux from magnification x unlensed flux x share inside."""
+
+INSIDE_MAX = 1.002
+"""Largest share of an arc inside its stamp: 1 and the accuracy of the renderer."""
+
 _SAMPLED_BELOW = f"{round(SAMPLE_SHARE * 16**12):012x}"
 _FROM_TASKS = tuple(name for name in TASK_COLUMNS if name not in ("block", "brickname", "bandset"))
 
@@ -52,8 +58,8 @@ class InjectionCounts:
         Tasks and results of every block have the same ids.
     n_rows : int
         Rows that were looked at: pairs of a task and its result.
-    n_injections : int
-        Evaluated injections, controls left out.
+    n_planned, n_injections : int
+        Injections, and evaluated ones, controls left out.
     n_broken : Counter of str
         Rows that break each law of ``ROW_LAWS``, by its name.
     n_magnifications, n_physical : int
@@ -72,6 +78,7 @@ class InjectionCounts:
     n_distinct: int = 0
     is_paired: bool = True
     n_rows: int = 0
+    n_planned: int = 0
     n_injections: int = 0
     n_broken: Counter[str] = field(default_factory=Counter)
     n_magnifications: int = 0
@@ -122,6 +129,7 @@ def _joined(counts: InjectionCounts, tasks: pa.Table, results: pa.Table) -> Both
     both["block"] = right["block"].to_numpy()[:n]
     both["is_injected"] = both["metrics_ok"] & ~both["is_control"]
     counts.n_rows += n
+    counts.n_planned += int(np.count_nonzero(~both["is_control"]))
     counts.n_injections += int(np.count_nonzero(both["is_injected"]))
     return both
 
@@ -212,7 +220,7 @@ def _flux_is_magnification_times_unlensed(both: Both) -> Mask:
         product = both["magnification"] * both[f"src_flux_{band}_nmgy"] * inside
         total = both[f"total_injected_flux_{band}_nmgy"]
         known = np.isfinite(total)
-        bad |= known & (~np.isclose(product, total, rtol=1e-6, atol=0.0) | (inside <= 0.0) | (inside > 1.002))
+        bad |= known & (~np.isclose(product, total, rtol=FLUX_TOLERANCE, atol=0.0) | (inside <= 0.0) | (inside > INSIDE_MAX))
     return bad
 
 

@@ -1,12 +1,15 @@
 """The renderer's self-test: made from the manifest row alone, and as strict as the accuracy that is promised."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from halo_core.stages.validation_convergence import convergence_excess, render_at_double_effort
+from halo_core.stages import injection
+from halo_core.stages.validation_convergence import convergence_excess, paint_without_light, render_at_double_effort
 from halo_core.stages.validation_stamps import SampledStamp
 from halo_core.survey.mock import MockSurvey
 from tests.core.stages.injection_scenes import CONFIG, sample_stamps, tiny_run
@@ -52,3 +55,27 @@ def test_the_self_test_renders_from_the_row_and_not_from_what_is_stored(sample: 
     same = render_at_double_effort(item.stamp, item.result, replace(CONFIG, effort=0.5 * CONFIG.effort)).image
     assert not np.array_equal(same, item.converged.image)
     assert np.abs(same - item.stamp.arc).max() < 1e-5 * item.stamp.arc.max(), "but for the wrapped light of another frame"
+
+
+@pytest.mark.parametrize("gain", [None, 5e3])
+def test_a_source_without_light_leaves_every_host_as_it_is(sample: list[SampledStamp], gain: float | None) -> None:
+    for item in sample:
+        result = item.result | {f"electrons_per_nmgy_{band}": gain for band in item.stamp.bands}
+        assert np.array_equal(paint_without_light(item.stamp, result, CONFIG), item.stamp.host)
+
+
+def test_painting_without_light_is_done_by_the_code_that_painted_the_arc(
+    sample: list[SampledStamp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, rows = sample[0], []
+
+    def leaky(row: Mapping[str, Any], *args: Any) -> Any:
+        rows.append(row)
+        return replace(item.converged, image=np.full_like(item.converged.image, 1e-3))
+
+    monkeypatch.setattr(injection, "render_row", leaky)
+    assert not np.array_equal(paint_without_light(item.stamp, item.result, CONFIG), item.stamp.host)
+    assert [rows[0][f"src_flux_{band}_nmgy"] for band in "grz"] == [0.0, 0.0, 0.0]
+    assert {name: value for name, value in rows[0].items() if "flux" not in name} == {
+        name: value for name, value in item.stamp.truth.items() if "flux" not in name
+    }

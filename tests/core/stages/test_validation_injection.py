@@ -14,13 +14,14 @@ import pytest
 from halo_core.errors import StageValidationError
 from halo_core.flags import LOSSES, Flag
 from halo_core.records import Finding
+from halo_core.seeds import hash_hex
 from halo_core.stages import validation_stamps
 from halo_core.stages.validation import require
-from halo_core.stages.validation_injection import check_planes, check_results
-from halo_core.stages.validation_injection_counts import ROW_LAWS, SAMPLE_SIZE, InjectionCounts, count_injections
-from halo_core.stages.validation_stamps import SampledStamp, SurveyView, check_stamps, theory
+from halo_core.stages.validation_injection_counts import ROW_LAWS, SAMPLE_SIZE, count_injections
+from halo_core.stages.validation_stamps import SampledStamp, SurveyView, theory
 from halo_core.survey.mock import MockSurvey
-from tests.core.stages.injection_scenes import TinyRun, sample_stamps, tiny_run, whole_bricks
+from tests.core.stages.injection_scenes import TinyRun, check_injection, sample_stamps, tiny_run, whole_bricks
+from tests.fixtures.summaries import tables
 
 Rows = list[dict[str, Any]]
 CHECKS = {
@@ -75,12 +76,6 @@ def ray_shooting_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @cache
 def _theory(items: tuple[tuple[str, Any], ...]) -> Any:
     return theory(dict(items))
-
-
-def check_injection(counts: InjectionCounts, planes: pa.Table, sample: list[SampledStamp]) -> list[Finding]:
-    """Return every finding of cache and injection, as the stage collects them."""
-    findings = check_results(counts)
-    return [*findings, *check_planes(counts, planes), *check_stamps(counts, sample)] if counts.n_rows else findings
 
 
 def table(like: pa.Table, rows: Rows) -> pa.Table:
@@ -359,6 +354,23 @@ def test_findings_do_not_depend_on_the_blocks(run: TinyRun, check: str, breaks: 
 def test_a_result_that_stands_in_two_blocks_is_caught(run: TinyRun) -> None:
     blocks = blocks_of(run, run.results)
     assert "results_are_the_manifest" in failed(check_injection(count_injections([*blocks, blocks[0]]), run.planes, []))
+
+
+def many_results(n: int) -> tuple[pa.Table, pa.Table]:
+    """Return manifest and results of many evaluated injections, ids as hashes."""
+    tasks, results = tables([{"region_id": 1, "stamp_size": 64} for _ in range(n)])
+    ids = pa.array([hash_hex("sample", str(i), n_bytes=12) for i in range(n)])
+    return tuple(t.set_column(t.schema.get_field_index("task_id"), "task_id", ids) for t in (tasks, results))  # type: ignore[return-value]
+
+
+def test_a_hundredth_of_many_injections_is_looked_at_whatever_the_blocks() -> None:
+    tasks, results = many_results(6000)
+    sample = count_injections([(tasks, results)]).sample
+    ids = sorted(tasks["task_id"].to_pylist())
+    assert [task_id for task_id, _ in sample] == [task_id for task_id in ids if int(task_id, 16) < 0.01 * 16**24] == ids[: len(sample)]
+    assert 0.007 < len(sample) / 6000 < 0.013
+    parts = [(tasks.slice(start, 700), results.slice(start, 700)) for start in range(0, 6000, 700)]
+    assert count_injections(parts[::-1]).sample == sample
 
 
 def test_the_sample_is_of_evaluated_injections_the_first_by_id(run: TinyRun) -> None:
