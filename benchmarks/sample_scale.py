@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import pyarrow as pa
-from injection_stage import CONFIG, inject, planes_of_brick, resident_mb, tasks
+from injection_stage import CONFIG, inject, planes_of_brick, tasks
 
 from halo_core.stages.files import read_table
 from halo_core.stages.validation_convergence import paint_without_light, render_at_double_effort
@@ -57,6 +57,11 @@ def sampled(folder: Path, rows: pa.Table, parts: Counter[str]) -> Iterator[Sampl
         start = perf_counter()
 
 
+def peak_mb() -> float:
+    """Return the most memory that this process has had [MB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
 def main() -> None:
     """Store a block, look at a hundredth of it again and again, and print what that takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,7 +70,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="sample_scale_") as name:
         folder = Path(name)
         rows, parts, n_stamps = stored_block(folder), Counter[str](), 0
-        n_each, before_mb, start = round(SAMPLE_SHARE * rows.num_rows), resident_mb(), perf_counter()
+        n_each, before_mb, start = round(SAMPLE_SHARE * rows.num_rows), peak_mb(), perf_counter()
         for block in range(n_blocks):
             chosen = rows.slice(block * n_each, n_each)
             counts = InjectionCounts(sample=[(task_id, block) for task_id in chosen["task_id"].to_pylist()])
@@ -74,12 +79,13 @@ def main() -> None:
                 raise SystemExit(f"laws that do not hold: {broken}")
             n_stamps += n_each
         seconds = perf_counter() - start
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         size_mb = sum((folder / file).stat().st_size for file in (HOSTS_FILE, ARCS_FILE, RESULTS_FILE)) / 1e6
         parts["laws"] = seconds - sum(parts.values())
         print(f"{n_blocks} blocks of {rows.num_rows:,} injections ({size_mb:.0f} MB), {n_stamps} stamps; load {os.getloadavg()[0]:.1f}")
-        print(f"{seconds:.1f} s, {seconds / n_stamps:.4f} s a stamp: " + ", ".join(f"{part} {s / n_stamps:.4f}" for part, s in parts.items()))
-        print(f"memory {before_mb:.0f} MB before, at most {peak_mb:.0f} MB")
+        print(
+            f"{seconds:.1f} s, {seconds / n_stamps:.4f} s a stamp: " + ", ".join(f"{part} {s / n_stamps:.4f}" for part, s in parts.items())
+        )
+        print(f"memory at most {before_mb:.0f} MB while injecting, {peak_mb():.0f} MB with the sample")
         print(f"{CAMPAIGN_INJECTIONS:,} evaluated stamps: {SAMPLE_SHARE * CAMPAIGN_INJECTIONS * seconds / n_stamps / 60:.0f} min")
 
 

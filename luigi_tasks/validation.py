@@ -55,6 +55,7 @@ class ValidationTask(IdentifiedTask):
         findings = self.findings() if mark is None else self._committed_findings()
         with begin(self.state_url) as connection:
             self._keep(connection, self.register(connection), findings)
+        self._warn(findings)
         require(findings)
         self._finish(findings, mark)
 
@@ -76,7 +77,9 @@ class ValidationTask(IdentifiedTask):
         store_findings(connection, digest, findings)
         if is_broken(findings):
             stages.fail_stage(connection, digest)
-        self._log(findings)
+        for found in findings:
+            for error in found.errors if isinstance(found, CouldNotRun) else ():
+                logger.error("validation of %s, %s: could not run", self.subject(), found.check, exc_info=error)
 
     def _finish(self, findings: list[Finding], mark: dict[str, Any] | None) -> None:
         """Commit checks that passed, unless they are, and say so in the state."""
@@ -107,11 +110,9 @@ class ValidationTask(IdentifiedTask):
         content = {"stage": f"validation_{self.subject()}", "digest": self.output().digest, "counts": counts}
         return self.output().commit(content, {self._key: record})
 
-    def _log(self, findings: list[Finding]) -> None:
-        """Log what a person should look at, and the traceback of what could not run."""
+    def _warn(self, findings: list[Finding]) -> None:
+        """Log what a person should look at."""
         for found in findings:
-            for error in found.errors if isinstance(found, CouldNotRun) else ():
-                logger.error("validation of %s, %s: could not run", self.subject(), found.check, exc_info=error)
             if not found.is_ok:
                 logger.warning("%s: %s (observed %s, expected %s)", found.check, found.sentence, found.observed, found.expected)
 

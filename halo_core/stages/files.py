@@ -75,7 +75,16 @@ class StampWriter:
 
 
 def read_matching(path: Path, column: str, values: Iterable[str]) -> pa.Table:
-    """Return the rows of a stamp file whose column holds one of the values; row groups that cannot hold one are not read."""
+    """Return the rows of a stamp file whose column holds one of the values, in the file's order.
+
+    Row groups are read one after the other, no more than one is in memory, and one that holds none is not read. Errors are those of
+    `read_table`.
+    """
     asked = pa.array(sorted(set(values)), type=pa.string())
-    with _named(path):
-        return pq.read_table(path, filters=pc.field(column).isin(asked), partitioning=None)
+    with _named(path), pq.ParquetFile(path) as file:
+        found = [file.schema_arrow.empty_table()]
+        for group in range(file.num_row_groups):
+            rows = pc.indices_nonzero(pc.is_in(file.read_row_group(group, columns=[column])[column], value_set=asked))
+            if len(rows):
+                found.append(file.read_row_group(group).take(rows))
+    return pa.concat_tables(found)

@@ -35,13 +35,19 @@ def validate(campaign: str, state_url: str, objects_root: str) -> None:
         sys.exit(1)
 
 
+def _table(title: str) -> Table:
+    """Return an empty table."""
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
 def _failed(checked: Sequence[Checked]) -> Table:
     """Return the checks that failed, errors before warnings."""
-    table = Table(title="Failed checks", title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = _table("Failed checks")
+    table.expand = True
     for heading in ("stage", "check", "severity"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("law", "observed", "expected"):
-        table.add_column(heading, overflow="fold")
+    for heading, ratio in (("law", 2), ("observed", 4), ("expected", 1)):
+        table.add_column(heading, overflow="fold", ratio=ratio)
     failed = [found for one in checked for found in one.findings if not found.is_ok]
     for found in sorted(failed, key=lambda found: found.severity != "error"):
         texts = (found.stage, found.check, found.severity, found.sentence, found.observed, found.expected)
@@ -51,8 +57,7 @@ def _failed(checked: Sequence[Checked]) -> Table:
 
 def _counts(campaign: str, checked: Sequence[Checked]) -> Table:
     """Return how many checks of each stage passed."""
-    title = f"Checks of {escape(campaign)}"
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = _table(f"Checks of {escape(campaign)}")
     table.add_column("stage")
     for heading in ("passed", "warnings", "failed"):
         table.add_column(heading, justify="right")
