@@ -1,8 +1,8 @@
 """What it costs to look at a hundredth of the stored stamps: seconds a stamp, memory, and how long that is for a campaign.
 
-A block of 2,000 injections of grid_medium around 200 hosts is injected and stored as the stage does it, at 96 pixels in g, r and z. Then it is read
-as ten blocks, each time another hundredth of its stamps, painted anew and held to the laws of every sampled stamp, as validation does it. Without the
-survey and without ray-shooting, which are for 24 stamps whatever the campaign.
+A block of 2,000 injections of grid_medium around 200 hosts is injected and stored as the stage does it, at 96 pixels in g, r and z. It is
+read as ten blocks, each time another hundredth of its stamps, painted anew and held to the laws of every sampled stamp, as validation does
+it. Without the survey and without ray-shooting, which are for 24 stamps whatever the campaign.
 
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/sample_scale.py [--blocks 10]
 """

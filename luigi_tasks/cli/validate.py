@@ -25,7 +25,7 @@ def validate(campaign: str, state_url: str, objects_root: str) -> None:
     checked = []
     for one in revalidate(state_url, objects_root, campaign):
         checked.append(one)
-        click.echo(f"{one.subject}: {f'{len(one.findings)} checks' if one.findings else 'not reached'}", err=True)
+        click.echo(f"{one.subject}: {f'checks: {len(one.findings)}' if one.findings else 'not reached'}", err=True)
     console = Console()
     if any(not found.is_ok for one in checked for found in one.findings):
         console.print(_failed(checked), "")
