@@ -4,7 +4,7 @@ Counts are made anew, block by block from the tables and with pyarrow's own grou
 zero rows or an unknown id is a failed finding, never a pass.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -17,6 +17,7 @@ from halo_core.stages.summary_blocks import Blocks
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_facts import Facts
 from halo_core.stages.summary_rows import EXPERIMENT_COLUMNS, SUBSETS
+from halo_core.stages.validation import judged
 from halo_core.stages.validation_summary_counts import InputCounts, count_inputs
 from halo_core.stages.validation_summary_facts import check_facts
 
@@ -76,17 +77,11 @@ def check_summary(cells: pa.Table, blocks: Blocks, config: SummaryConfig, *, fac
     if not all(finding.is_ok for finding in shape):
         return shape
     given = _Input(cells.select(list(_READ)).to_pylist(), counts, config)
-    return [*shape, *(_guarded(check, given) for check in _CHECKS), *check_facts(facts, given.cells, counts, config)]
-
-
-def _guarded(check: Callable[[_Input], Finding], given: _Input) -> Finding:
-    """Return the finding of a check; an input that it cannot account for is a failure of that check."""
-    try:
-        return check(given)
-    except AccountingError as error:
-        return _finding(
-            check.__name__.lstrip("_"), False, str(error), "tables that can be accounted for", "The inputs contradict themselves."
-        )
+    return [
+        *shape,
+        *(judged("summary", check.__name__.lstrip("_"), check, given) for check in _CHECKS),
+        *check_facts(facts, given.cells, counts, config),
+    ]
 
 
 def _ids_match(given: _Input) -> Finding:

@@ -1,7 +1,7 @@
 """Checks of the facts beside the cells: magnifications, the proxy's own limit, sums against cells and manifest, expected numbers."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 
 from halo_core.records import Finding
@@ -9,9 +9,9 @@ from halo_core.stages.criteria import RESOLUTION
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_facts import FACT_NAMES, Facts
 from halo_core.stages.summary_rows import EXPERIMENT_COLUMNS
-from halo_core.stages.validation import advise, expect
+from halo_core.stages.validation import advise, expect, judged
 from halo_core.stages.validation_summary_counts import KEYS, InputCounts
-from halo_core.stages.validation_summary_models import check_models
+from halo_core.stages.validation_summary_models import model_laws
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -38,16 +38,16 @@ def check_facts(facts: Facts, cells: Rows, counts: InputCounts, config: SummaryC
     )
     if not found.is_ok:
         return [found]
-    return [
-        found,
-        _magnification_at_least_one(facts["magnification"]),
-        _magnifications_counted(facts["magnification"], counts),
-        _nothing_below_own_limit(facts["definition"], cells, config),
-        _definition_adds_up(facts["definition"], cells, config),
-        _psf_provenance_adds_up(facts["psf_provenance"], counts),
-        _expected_numbers(facts["expected"]),
-        *check_models(facts["models"], cells, config),
-    ]
+    laws: Mapping[str, Callable[[], Finding]] = {
+        "magnification_at_least_one": lambda: _magnification_at_least_one(facts["magnification"]),
+        "magnifications_counted": lambda: _magnifications_counted(facts["magnification"], counts),
+        "nothing_recovered_below_own_limit": lambda: _nothing_below_own_limit(facts["definition"], cells, config),
+        "definition_adds_up": lambda: _definition_adds_up(facts["definition"], cells, config),
+        "psf_provenance_adds_up": lambda: _psf_provenance_adds_up(facts["psf_provenance"], counts),
+        "reference_numbers_reproduced": lambda: _expected_numbers(facts["expected"]),
+        **model_laws(facts["models"], cells, config),
+    }
+    return [found, *(judged(_STAGE, check, law) for check, law in laws.items())]
 
 
 def _magnification_at_least_one(rows: Rows) -> Finding:

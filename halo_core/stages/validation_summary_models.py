@@ -18,8 +18,8 @@ Row = Mapping[str, object]
 _STAGE = "summary"
 
 
-def check_models(rows: Sequence[Row], cells: Sequence[Row], config: SummaryConfig) -> list[Finding]:
-    """Return the findings on the smooth models of a summary.
+def model_laws(rows: Sequence[Row], cells: Sequence[Row], config: SummaryConfig) -> dict[str, Callable[[], Finding]]:
+    """Return the laws of the smooth models of a summary, by name.
 
     Parameters
     ----------
@@ -30,16 +30,12 @@ def check_models(rows: Sequence[Row], cells: Sequence[Row], config: SummaryConfi
     config : SummaryConfig
         What the models were made with.
     """
-    fitted = [row for row in rows if row["status"] == FitStatus.FITTED]
-    statuses = Counter(str(row["status"]) for row in rows)
-    none = "nothing was fitted: " + ", ".join(f"{status} {n}" for status, n in sorted(statuses.items()))
-    return [
-        _models_listed(rows, cells, config),
-        _advise("smooth_model_agrees_with_bins", fitted, _apart_from_bins, none, "A smooth model agrees with the binned completeness."),
-        _advise(
-            "held_out_injections_confirm_model", fitted, _refuted, none, "A smooth model tells the outcome of injections it has not seen."
-        ),
-    ]
+    bins, held_out = "smooth_model_agrees_with_bins", "held_out_injections_confirm_model"
+    return {
+        "models_listed": lambda: _models_listed(rows, cells, config),
+        bins: lambda: _advise(bins, rows, _apart_from_bins, "A smooth model agrees with the binned completeness."),
+        held_out: lambda: _advise(held_out, rows, _refuted, "A smooth model tells the outcome of injections it has not seen."),
+    }
 
 
 def _models_listed(rows: Sequence[Row], cells: Sequence[Row], config: SummaryConfig) -> Finding:
@@ -84,11 +80,15 @@ def _refuted(row: Row) -> Iterator[str]:
         yield f"{_name(row)}: {n_outside} of {n_bins} reliability bins do not hold the prediction, at most {limit} may"
 
 
-def _advise(check: str, fitted: Sequence[Row], wrongs: Callable[[Row], Iterator[str]], none: str, sentence: str) -> Finding:
+def _advise(check: str, rows: Sequence[Row], wrongs: Callable[[Row], Iterator[str]], sentence: str) -> Finding:
     """Return a warning where a model breaks a law; nothing to say where none was fitted."""
+    fitted = [row for row in rows if row["status"] == FitStatus.FITTED]
     wrong = [text for row in fitted for text in wrongs(row)]
     observed = f"{len(wrong)} differ: {'; '.join(wrong[:3])}" if wrong else f"{len(fitted)} models, none differs"
-    return advise(_STAGE, check, is_ok=not wrong, observed=observed if fitted else none, expected="no model differs", sentence=sentence)
+    if not fitted:
+        statuses = Counter(str(row["status"]) for row in rows)
+        observed = "nothing was fitted: " + ", ".join(f"{status} {n}" for status, n in sorted(statuses.items()))
+    return advise(_STAGE, check, is_ok=not wrong, observed=observed, expected="no model differs", sentence=sentence)
 
 
 def _experiment(row: Row) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from luigi_tasks.cli.state import state
 from luigi_tasks.cli.status import status
 from luigi_tasks.cli.storage import storage
 from luigi_tasks.cli.supervise import supervise
+from luigi_tasks.cli.validate import validate
 
 
 class _Group(click.Group):
@@ -34,5 +35,5 @@ def main() -> None:
     """Dark Halo Scope beside the pipeline: look, check, set up. The pipeline itself is `luigi --module luigi_tasks RunCampaign`."""
 
 
-for command in (campaign, doctor, init, report, stamps, state, status, storage, supervise):
+for command in (campaign, doctor, init, report, stamps, state, status, storage, supervise, validate):
     main.add_command(command)

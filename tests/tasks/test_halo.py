@@ -54,6 +54,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
         ("storage",),
         ("storage", "check"),
         ("supervise",),
+        ("validate",),
     }
     for words, command in found.items():
         result = halo(*words, "--help")

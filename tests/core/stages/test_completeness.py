@@ -11,7 +11,7 @@ from halo_core.stages.completeness import model_completeness, sample_of
 from halo_core.stages.criteria import Criterion
 from halo_core.stages.summary_blocks import gather
 from halo_core.stages.summary_models import smooth_models
-from halo_core.stages.validation_summary_models import check_models
+from halo_core.stages.validation_summary_models import model_laws
 from halo_core.statistics import CompletenessModel, FitStatus
 from tests.fixtures.planted import rows_of, smooth_sample
 from tests.fixtures.summaries import MATCHED, control, lost, summary_config, tables
@@ -109,4 +109,4 @@ def test_a_wrong_law_of_detection_disagrees_with_its_bins(experiment):
 
 def failing(experiment, rows) -> set[str]:
     """Return the checks of models that fail beside one cell of the experiment."""
-    return {found.check for found in check_models(rows, [experiment[0].key], CONFIG) if not found.is_ok}
+    return {check for check, law in model_laws(rows, [experiment[0].key], CONFIG).items() if not law().is_ok}
