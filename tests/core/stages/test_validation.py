@@ -23,7 +23,7 @@ from halo_core.stages.validation_parent import check_parent
 from halo_core.stages.validation_summary import check_summary
 from tests.core.stages import test_validation_campaign, test_validation_manifest, test_validation_parent
 from tests.fixtures.parents import parent_config
-from tests.fixtures.summaries import summarised, summary_config, tables
+from tests.fixtures.summaries import facts_of, summarised, summary_config, tables
 
 SOUND = Check[int]("sound", "It holds.", lambda _: Verdict(True, "1", "1"))
 
@@ -108,14 +108,15 @@ def of_summary(patch: pytest.MonkeyPatch) -> list[Finding]:
         broken_off()
 
     patch.setattr(summary, "_CHECKS", (intervals_contain_p, *(law for law in summary._CHECKS if law is not summary._intervals_contain_p)))
-    return check_summary(summarised(*few_rows(), summary_config()), [few_rows()], summary_config())
+    config = summary_config()
+    return check_summary(summarised(*few_rows(), config), [few_rows()], config, facts=facts_of(*few_rows(), config) | {"models": [{}]})
 
 
 CASES: dict[str, tuple[Callable[[pytest.MonkeyPatch], list[Finding]], set[str]]] = {
     "parent": (of_parent, {"places", "cells"}),
     "manifest": (of_manifest, {"controls_zero", "hosts"}),
     "injection": (of_injection, {"psf_in_range"}),
-    "summary": (of_summary, {"intervals_contain_p"}),
+    "summary": (of_summary, {"intervals_contain_p", "models_listed", "smooth_model_agrees_with_bins", "held_out_injections_confirm_model"}),
     "campaign": (of_campaign, {"summarised_is_planned"}),
 }
 
