@@ -22,6 +22,8 @@ from halo_core.stages.validation_convergence import render_at_double_effort
 from halo_core.stages.validation_injection import SampledStamp, check_injection
 from halo_core.stages.validation_injection_counts import RESULT_COLUMNS, count_injections
 from halo_core.stages.validation_injection_counts import TASK_COLUMNS as INJECTION_TASK_COLUMNS
+from halo_core.stages.validation_leakage import check_leakage
+from halo_core.stages.validation_leakage_hosts import HOST_COLUMNS, MANIFEST_KINDS, RESULT_KINDS, HostWatch
 from halo_core.stages.validation_manifest import ManifestEvidence, check_manifest
 from halo_core.stages.validation_parent import check_parent
 from halo_core.stages.validation_summary import check_summary
@@ -117,7 +119,9 @@ def _manifest(task: IdentifiedTask) -> list[Finding]:
         has_given_splits=_has_given_splits(task),
         regions=selected_regions(task),
     )
-    findings = check_manifest(_blocks(task, "manifest", TASKS_FILE), task.manifest_config(), evidence)
+    watch = HostWatch(MANIFEST_KINDS["condition"], task.sampling_seed)
+    findings = check_manifest(watch.manifest(_blocks(task, "manifest", TASKS_FILE)), task.manifest_config(), evidence)
+    findings += check_leakage("manifest", watch)
     return [*findings, *(Finding(**found) for found in design(task)["reductions"])]
 
 
@@ -141,10 +145,12 @@ def _summary(task: IdentifiedTask) -> list[Finding]:
 
 def _injection(task: IdentifiedTask) -> list[Finding]:
     """Return the findings of cache and injection."""
-    counts = count_injections(tasks_and_results(task, INJECTION_TASK_COLUMNS, RESULT_COLUMNS))
+    watch = HostWatch(RESULT_KINDS["condition"], task.sampling_seed)
+    columns = tuple(dict.fromkeys((*INJECTION_TASK_COLUMNS, *HOST_COLUMNS)))
+    counts = count_injections(watch.results(tasks_and_results(task, columns, RESULT_COLUMNS)))
     with read(task.state_url) as connection:
         planes = plane_rows.planes(connection, stage_digest=task.digest_of("cache"))
-    return check_injection(counts, planes, _sample(task, counts.sample))
+    return [*check_injection(counts, planes, _sample(task, counts.sample)), *check_leakage("injection", watch)]
 
 
 def _sample(task: IdentifiedTask, chosen: Sequence[tuple[str, int]]) -> list[SampledStamp]:
