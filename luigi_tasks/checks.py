@@ -20,6 +20,8 @@ from halo_core.stages.validation_campaign import check_campaign
 from halo_core.stages.validation_injection import check_planes, check_results
 from halo_core.stages.validation_injection_counts import RESULT_COLUMNS, count_injections
 from halo_core.stages.validation_injection_counts import TASK_COLUMNS as INJECTION_TASK_COLUMNS
+from halo_core.stages.validation_leakage import check_leakage
+from halo_core.stages.validation_leakage_hosts import HOST_COLUMNS, MANIFEST_KINDS, RESULT_KINDS, HostWatch
 from halo_core.stages.validation_manifest import ManifestEvidence, check_manifest
 from halo_core.stages.validation_parent import check_parent
 from halo_core.stages.validation_stamps import check_stamps
@@ -121,7 +123,10 @@ def _parent(task: IdentifiedTask, evidence: Evidence) -> None:
 
 def _manifest(task: IdentifiedTask, evidence: Evidence) -> None:
     """Check the manifest, block by block as its list names them."""
-    evidence.check(lambda: check_manifest(_blocks(task, "manifest", TASKS_FILE), task.manifest_config(), _made_from(task)))
+    watch = HostWatch(MANIFEST_KINDS["condition"], task.sampling_seed)
+    blocks = watch.manifest(_blocks(task, "manifest", TASKS_FILE))
+    evidence.check(lambda: check_manifest(blocks, task.manifest_config(), _made_from(task)))
+    evidence.check(check_leakage, "manifest", watch)
     evidence.check(lambda: [Finding(**found) for found in design(task)["reductions"]])
 
 
@@ -163,9 +168,12 @@ def _cells_checked(task: IdentifiedTask, config: SummaryConfig) -> list[Finding]
 
 def _injection(task: IdentifiedTask, evidence: Evidence) -> None:
     """Check cache and injection."""
-    counts = evidence.look(lambda: count_injections(tasks_and_results(task, INJECTION_TASK_COLUMNS, RESULT_COLUMNS)))
+    watch = HostWatch(RESULT_KINDS["condition"], task.sampling_seed)
+    columns = tuple(dict.fromkeys((*INJECTION_TASK_COLUMNS, *HOST_COLUMNS)))
+    counts = evidence.look(lambda: count_injections(watch.results(tasks_and_results(task, columns, RESULT_COLUMNS))))
     if counts is None:
         return
+    evidence.check(check_leakage, "injection", watch)
     evidence.check(check_results, counts)
     if counts.n_rows:
         evidence.check(lambda: check_planes(counts, _planes(task)))

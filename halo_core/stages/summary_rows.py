@@ -142,7 +142,7 @@ def experiments(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> It
     """
     tasks = selected(tasks, TASK_COLUMNS, "manifest")
     results = selected(results, result_columns(config), "results")
-    result_row = _result_rows(tasks, results)
+    result_row = result_rows(tasks, results)
     names = [name_axis(name, tasks[name]) for name in EXPERIMENT_COLUMNS]
     codes = np.ravel_multi_index(tuple(axis.codes for axis in names), tuple(len(axis.values) for axis in names))
     for code in np.unique(codes):
@@ -258,8 +258,8 @@ def _source_axis(experiment: Experiment, tasks: pa.Table, config: SummaryConfig)
     return value_axis("src_mag_r", painted - extinction_mag("r", _floats(tasks, "ebv")), digits=_MAG_DIGITS)
 
 
-def _result_rows(tasks: pa.Table, results: pa.Table) -> NDArray[np.int64]:
-    """Return the row of each task's result, or raise unless they pair one to one; where their ids are equal row by row they may repeat."""
+def result_rows(tasks: pa.Table, results: pa.Table) -> NDArray[np.int64]:
+    """Return the row of each task's result: they pair one to one, else AccountingError, or their ids are equal row by row."""
     task_id, result_id = tasks["task_id"].combine_chunks(), results["task_id"].combine_chunks()
     if task_id.equals(result_id):
         return np.arange(len(task_id))
