@@ -26,7 +26,7 @@ from halo_core.stages.summary_blocks import in_parts
 from halo_core.stamps import RESULTS_FILE
 from halo_core.store.campaigns import FLOW
 from luigi_tasks.objects import Objects
-from luigi_tasks.report_data import Run, run_of
+from luigi_tasks.report_run import Run, run_of
 from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, TASKS_FILE, block_prefix
 
 Pair = tuple[Run, Run]

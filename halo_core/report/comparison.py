@@ -143,8 +143,9 @@ def _measured(row: Mapping[str, Any]) -> tuple[object, ...]:
     found: tuple[object, ...] = (row["n_evaluated_a"], row["n_evaluated_b"])
     for side in ("_a", "_b"):
         is_few = bool(row[f"is_too_few{side}"])
-        found += (share(row[f"completeness{side}"], is_too_few=is_few),)
-        found += (interval(row[f"lower_95{side}"], row[f"upper_95{side}"], is_too_few=is_few),)
+        found += (
+            (TOO_FEW, None) if is_few else (share(row[f"completeness{side}"]), interval(row[f"lower_95{side}"], row[f"upper_95{side}"]))
+        )
     is_few = row["is_too_few_a"] or row["is_too_few_b"]
     return (*found, TOO_FEW if is_few else _signed(row["difference"]), _range(row["lower"], row["upper"]))
 
@@ -158,7 +159,7 @@ def _pooled_table(data: ComparisonData) -> PlainTable:
     rows = []
     for row in data.cells[""]:
         key = _experiment(data, (row["tier"], row["stamp_size"], row["bandset"]), row["criterion"])
-        own = [share(row[f"completeness_weighted{side}"], is_too_few=bool(row[f"is_too_few{side}"])) for side in ("_a", "_b")]
+        own = [TOO_FEW if row[f"is_too_few{side}"] else share(row[f"completeness_weighted{side}"]) for side in ("_a", "_b")]
         difference = (_signed(row["weighted_difference"]), _range(row["weighted_lower"], row["weighted_upper"]))
         rows.append((*key, row["subset"], *_measured(row), *own, *difference))
     note = (

@@ -49,8 +49,12 @@ LAWS = {
         "Hosts of controls and of injections have the same distribution of every condition.",
     ),
     "controls_told_apart": (
-        f"99 % interval not wholly outside {AUC_RANGE[0]:g}-{AUC_RANGE[1]:g}; at least {MIN_HOSTS} hosts a class, {MIN_CLUSTERS} sky cells",
+        f"99 % interval not wholly outside {AUC_RANGE[0]:g}-{AUC_RANGE[1]:g}",
         "A classifier on conditions alone cannot tell controls from injections on sky cells that it has not seen.",
+    ),
+    "controls_suffice": (
+        f"at least {MIN_HOSTS} hosts of each class and {MIN_CLUSTERS} sky cells in every tier",
+        "Hosts suffice to judge whether a classifier can tell controls from injections.",
     ),
 }
 """By name of the finding: what is expected, and its sentence."""
@@ -76,6 +80,7 @@ def check_leakage(stage: str, watch: HostWatch) -> list[Finding]:
         "controls_nulls": lambda: _nulls(stage, tiers),
         "controls_conditions": lambda: _conditions(stage, tiers),
         "controls_told_apart": lambda: _told_apart(stage, tiers, watch.sampling_seed),
+        "controls_suffice": lambda: _sufficient(stage, tiers),
     }
     return [judged(stage, check, law) for check, law in laws.items()]
 
@@ -132,17 +137,22 @@ def _of_columns(stage: str, check: str, p_values: Mapping[str, float], notes: Ma
 
 
 def _told_apart(stage: str, tiers: Mapping[str, ClassHosts], sampling_seed: int) -> Finding:
-    """No classifier on conditions tells the classes of any tier apart; where hosts do not suffice to judge, that is a warning."""
+    """No classifier on conditions tells the classes of any tier apart; a tier of few hosts is not judged."""
     found = {tier: _separation(stage, tier, hosts, sampling_seed) for tier, hosts in tiers.items() if _suffices(hosts)}
-    few = {tier: hosts for tier, hosts in tiers.items() if tier not in found}
-    texts = [f"{tier} AUC {one.auc:.3f} [{one.lower:.3f}, {one.upper:.3f}]" for tier, one in found.items()]
-    texts += [f"{tier} not judged, too few ({len(np.unique(hosts.sky_cell))} sky cells)" for tier, hosts in few.items()]
-    observed = "; ".join(f"{text}: {_sizes(tiers[tier].is_control)}" for text, tier in zip(texts, [*found, *few], strict=True))
+    texts = [
+        f"{tier} AUC {one.auc:.3f} [{one.lower:.3f}, {one.upper:.3f}]: {_sizes(tiers[tier].is_control)}" for tier, one in found.items()
+    ]
     is_apart = any(one.lower > AUC_RANGE[1] or one.upper < AUC_RANGE[0] for one in found.values())
-    if is_apart or not few:
-        return _law(stage, "controls_told_apart", observed, is_ok=not is_apart)
-    expected, sentence = LAWS["controls_told_apart"]
-    return advise(stage, "controls_told_apart", is_ok=False, observed=observed, expected=expected, sentence=sentence)
+    return _law(stage, "controls_told_apart", "; ".join(texts) or "no tier judged, see controls_suffice", is_ok=not is_apart)
+
+
+def _sufficient(stage: str, tiers: Mapping[str, ClassHosts]) -> Finding:
+    """Every tier has hosts and sky cells enough for the classifier to be judged."""
+    few = {tier: hosts for tier, hosts in tiers.items() if not _suffices(hosts)}
+    texts = [f"{tier} too few: {_sizes(one.is_control)} in {len(np.unique(one.sky_cell))} sky cells" for tier, one in few.items()]
+    expected, sentence = LAWS["controls_suffice"]
+    observed = "; ".join(texts) or f"{len(tiers)} tiers suffice"
+    return advise(stage, "controls_suffice", is_ok=not few, observed=observed, expected=expected, sentence=sentence)
 
 
 def _suffices(hosts: ClassHosts) -> bool:
