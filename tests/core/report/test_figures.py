@@ -36,7 +36,7 @@ EXPECTED = {"tier": "grid", "grid": "grid_small", "quantity": "magnification_med
 @pytest.fixture(scope="module")
 def cells() -> pa.Table:
     """Cells of a random campaign, those by depth made of those by seeing where the summary has none."""
-    found = summarised(*random_campaign(120, seed=5), summary_config())
+    found = summarised(*random_campaign(120, seed=5), summary_config(min_n=4))
     if "theta_e_arcsec,psfdepth_r_bin" in found["axes"].unique().to_pylist():
         return found
     by_seeing = found.filter(pc.field("axes") == "theta_e_arcsec,psf_fwhm_r_bin")
@@ -58,7 +58,6 @@ def found(cells) -> dict[str, figures.ReportFigure]:
 
 
 CURVES = ("completeness_theta_e", "completeness_resolution", "completeness_src_dmag", "completeness_snr_matched", "splits_theta_e")
-NONE_TOO_FEW = ("completeness_theta_e", "completeness_resolution", "completeness_src_dmag", "splits_theta_e")
 HEAT_MAPS = ("heat_map_psf_fwhm", "heat_map_psfdepth")
 
 
@@ -104,7 +103,7 @@ def test_every_count_below_a_curve_is_the_number_evaluated(found):
 @pytest.mark.parametrize("name", [*CURVES, *HEAT_MAPS])
 def test_a_bin_with_too_few_is_named_and_has_no_number_anywhere(found, name):
     few = found[name].table.filter(pc.field("is_too_few"))
-    assert few.num_rows > 0 or name in NONE_TOO_FEW
+    assert few.num_rows > 0 or name not in HEAT_MAPS
     for column in ("completeness", "lower_95", "upper_95", "completeness_weighted", "weighted_lower_95", "weighted_upper_95"):
         assert few[column].null_count == few.num_rows
     assert sum("too few" in note for note in found[name].notes) == few.num_rows
@@ -115,7 +114,7 @@ def test_a_bin_with_too_few_is_named_and_has_no_number_anywhere(found, name):
 def test_a_heat_map_writes_each_number_once_hatches_what_has_too_few_and_leaves_the_rest_blank(found, name):
     *panels, _ = found[name].draw().axes
     written = [text.get_text() for panel in panels for text in panel.texts if "." in text.get_text()]
-    assert sorted(written) == sorted(f"{p:.2f}" for (p,) in numbers(found[name], "completeness"))
+    assert sorted(written) == sorted(f"{p:.2f}" for (p,) in numbers(found[name], "completeness")) != []
     tiles = [one for panel in panels for one in panel.collections if isinstance(one, PatchCollection)]
     hatches = [one for panel in panels for one in panel.collections if isinstance(one, LineCollection)]
     assert sum(len(one.get_paths()) for one in tiles) == len(written)
