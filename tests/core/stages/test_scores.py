@@ -131,3 +131,9 @@ def test_a_criterion_on_a_score_reads_no_truth_and_has_a_label() -> None:
     (named,), (bare,) = score_criteria(CNN), score_criteria({"cnn": {"score": "p", "minimum": 0.25}})
     assert (named.minimums, named.is_truth_only, named.label) == ((("cnn_score", 0.0),), False, "my network")
     assert bare.label == "p ≥ 0.25"
+
+
+def test_a_lost_task_without_a_row_uses_no_other_tasks_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.parquet", {"task_id": ["z"], "cnn_score": [1.0]})
+    with pytest.raises(AccountingError, match="1 rows belong to no task of the campaign, first z"):
+        list(ScoreTable(path, ["cnn_score"]).join([tables([lost(Flag.BRICK_MISSING)])]))
