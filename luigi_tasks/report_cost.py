@@ -56,7 +56,9 @@ def _was_seen(run: Run, record: StageRecord, work: Sequence[MachineWork], *, was
 
 def _stage_row(run: Run, record: StageRecord, work: Sequence[MachineWork], before: datetime | None, *, is_seen: bool) -> dict[str, Any]:
     """Return what one stage cost; None where it is not known."""
-    started = min((one.first_started for one in work), default=max(before, record.created_at) if before is not None else record.created_at)
+    # Checks are recorded once they are made, any other stage before it begins.
+    known = before if record.stage.startswith("validation_") and before is not None else max(before or record.created_at, record.created_at)
+    started = min((one.first_started for one in work), default=known)
     ended = max((one.last_finished for one in work), default=record.finished_at)
     is_known = is_seen and ended is not None
     sizes = run.objects.list_sizes(stage_prefix(record.stage, record.stage_digest))
@@ -80,8 +82,9 @@ def _totals(rows: Sequence[Mapping[str, Any]], records: Mapping[str, StageRecord
         return [f"The total is not known: the state did not see {', '.join(unseen)} being made, it only loaded the rows."]
     if any(f"validation_{subject}" not in records for subject in VALIDATED) or not rows:
         return ["The run did not reach its end."]
-    wall_s = sum(row["wall_s"] or 0 for row in rows)
-    core_s = sum(row["busy_s"] if row["busy_s"] is not None else row["wall_s"] or 0 for row in rows)
+    alone = [row for row in rows if row["stage"] != "cache" or row["busy_s"] is not None]
+    wall_s = sum(row["wall_s"] or 0 for row in alone)
+    core_s = sum(row["busy_s"] if row["busy_s"] is not None else row["wall_s"] or 0 for row in alone)
     return [f"All stages together: {_duration(wall_s)} of clock, {_duration(core_s)} of work; a block is the work of one core."]
 
 

@@ -65,21 +65,23 @@ def headline_table(cells: pa.Table) -> PlainTable:
     """Return the completeness of each experiment and criterion over all splits, with 95 % intervals."""
     headings = (
         *(EXPERIMENT, "stamp [pix]", "criterion", "planned", "evaluated", "not evaluated", "recovered"),
-        *(COMPLETENESS, WEIGHTED, "sky cells", "deff", "n eff", "remark"),
+        *(COMPLETENESS, WEIGHTED, "sky cells", "deff", "n eff"),
     )
-    rows = []
+    rows, remarks = [], []
     for row in read_first(cells, axes="").to_pylist():
         keys = (_experiment(row), row["stamp_size"], row["criterion"])
         numbers = (row["n_task"], row["n_evaluated"], row["n_not_evaluated"], row["n_recovered"])
         sizes = (row["n_clusters"], _decimals(row["deff"], 2), _decimals(row["n_eff"], 0))
-        rows.append((*keys, *numbers, *measured(row), *sizes, row["interval_note"]))
+        rows.append((*keys, *numbers, *measured(row), *sizes))
+        if row["interval_note"]:
+            remarks.append(f"{keys[0]}, {keys[1]} pixels, {keys[2]}: {row['interval_note']}.")
     note = (
         "Only evaluated injections enter a denominator. Intervals treat a sky cell as one unit, because injections that share "
         "seeing and depth are not independent; the design effect (deff) says by how much the variance exceeds the binomial one, the "
         "effective n (n eff) is the number evaluated over it. Weighted numbers stand for the hosts of the parent catalogue, unweighted "
         "ones for those that were drawn."
     )
-    return PlainTable("Completeness over all splits and conditions", headings, tuple(rows), note)
+    return PlainTable("Completeness over all splits and conditions", headings, tuple(rows), " ".join([note, *remarks]))
 
 
 def figure_table(heading: str, table: pa.Table) -> PlainTable:
@@ -272,8 +274,9 @@ def cost_table(rows: Sequence[Row]) -> PlainTable:
     }
     note = (
         "By the database's clock, to the second. A stage with blocks is timed from its first block's start to its last block's end, "
-        "in the last attempt; its work is the sum over blocks. Any other is timed from the end of the stage before it, waiting included. "
-        "A dash is not known: the state only loaded the rows. Objects and bytes are those of the stage's own folder."
+        "in the last attempt; its work is the sum over blocks, those of the injection with the filling of the cache. Any other is timed "
+        "from the end of the stage before it, waiting included. A dash is not known: the state only loaded the rows. Objects and bytes "
+        "are those of the stage's own folder."
     )
     return from_rows("Time and bytes by stage", rows, headings=headings, note=note)
 

@@ -138,6 +138,20 @@ def test_configuration_and_gallery(told: tuple[sa.Connection, ReportData]) -> No
         assert [row[0] for row in ask(connection, queries.tasks_query("tiny", ids))] == sorted(ids)
 
 
+def test_stamps_that_are_called_recovered_or_missed_are_so_by_the_numbers_of_the_state(told: tuple[sa.Connection, ReportData]) -> None:
+    connection, data = told
+    for gallery in data.gallery:
+        is_evaluated = gallery.heading != "Not evaluated"
+        assert all((one.injected is not None) == is_evaluated == (not one.missing) for one in gallery.stamps)
+        answer = {row[0]: row for row in ask(connection, queries.tasks_query("tiny", [one.task_id for one in gallery.stamps]))}
+        for one in gallery.stamps:
+            theta_e_arcsec, snr_peak_pixel_r, psf_fwhm_r_arcsec = (answer[one.task_id][column] for column in (5, 9, 11))
+            if "recovered" in one.title or "missed" in one.title:
+                assert ("recovered" in one.title) == (snr_peak_pixel_r >= 5.0 and theta_e_arcsec / psf_fwhm_r_arcsec >= 0.8)
+            else:
+                assert gallery.heading in ("Not evaluated", "Controls")
+
+
 def test_a_campaign_of_any_name_is_asked_for_and_nothing_else(told: tuple[sa.Connection, ReportData]) -> None:
     name = "it's % \\'; DELETE FROM campaigns; --"
     for table in queries.query_names():
