@@ -82,7 +82,7 @@ def headline_lines(data: ComparisonData) -> list[str]:
     """Return a line for each experiment and criterion, subset ``all``: both numbers, their difference, and that of pairs."""
     lines = [IDENTICAL] if data.is_identical else []
     for row, pair in _with_pairs(data):
-        values = [share(row[f"completeness{side}"], is_too_few=row[f"is_too_few{side}"]) or "none" for side in ("_a", "_b")]
+        values = [_shown(row, side) or "none" for side in ("_a", "_b")]
         text = f"{row['tier']}, {row['stamp_size']} pixels, {row['bandset']}, {row['criterion']}: A {values[0]}, B {values[1]}"
         if row["difference"] is not None:
             text += f", {_DIFFERENCE} {_bracketed(row['difference'], row['lower'], row['upper'])}"
@@ -96,7 +96,7 @@ def _headline_table(data: ComparisonData) -> PlainTable:
     rows = []
     for row, pair in _with_pairs(data):
         is_few = (bool(row["is_too_few_a"]), bool(row["is_too_few_b"]))
-        values = [share(row[f"completeness_{side}"], is_too_few=few) for side, few in zip("ab", is_few, strict=True)]
+        values = [_shown(row, side) for side in ("_a", "_b")]
         found = pair.difference if pair is not None else None
         paired = (found.n_pairs, _signed(found.difference), _range(found.lower, found.upper)) if found is not None else (None, None, None)
         difference = (TOO_FEW if any(is_few) else _signed(row["difference"]), _range(row["lower"], row["upper"]))
@@ -138,6 +138,11 @@ def _experiment(data: ComparisonData, key: Sequence[object], criterion: str) -> 
     return (*key, data.criterion_labels.get(criterion, criterion))
 
 
+def _shown(row: Mapping[str, Any], side: str, name: str = "completeness") -> str | None:
+    """Return a completeness of one side as it is shown."""
+    return TOO_FEW if row[f"is_too_few{side}"] else share(row[f"{name}{side}"])
+
+
 def _measured(row: Mapping[str, Any]) -> tuple[object, ...]:
     """Return both numbers with their intervals, and the difference with its own."""
     found: tuple[object, ...] = (row["n_evaluated_a"], row["n_evaluated_b"])
@@ -159,7 +164,7 @@ def _pooled_table(data: ComparisonData) -> PlainTable:
     rows = []
     for row in data.cells[""]:
         key = _experiment(data, (row["tier"], row["stamp_size"], row["bandset"]), row["criterion"])
-        own = [TOO_FEW if row[f"is_too_few{side}"] else share(row[f"completeness_weighted{side}"]) for side in ("_a", "_b")]
+        own = [_shown(row, side, "completeness_weighted") for side in ("_a", "_b")]
         difference = (_signed(row["weighted_difference"]), _range(row["weighted_lower"], row["weighted_upper"]))
         rows.append((*key, row["subset"], *_measured(row), *own, *difference))
     note = (
