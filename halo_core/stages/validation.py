@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from halo_core.errors import StageValidationError, StoreError
 from halo_core.records import Finding
 
-SCIENCE_VERSION = 2
+SCIENCE_VERSION = 3
 
 EVIDENCE = "evidence"
 """Name of the check that every stage has: what the others look at is there and can be read."""
