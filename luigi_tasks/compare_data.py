@@ -20,7 +20,6 @@ from halo_core.stages.comparison import (
     pairable,
     paired_rows,
 )
-from halo_core.stages.criteria import Criterion
 from halo_core.stages.files import read_table
 from halo_core.stages.summary_blocks import in_parts
 from halo_core.stamps import RESULTS_FILE
@@ -77,8 +76,7 @@ def _parameters(run: Run) -> dict[str, Any]:
 def _asked(run: Run) -> Asked:
     """Return what a run asks of an injection."""
     found = _parameters(run)
-    criteria = [Criterion(**{**one, "minimums": tuple((name, least) for name, least in one["minimums"])}) for one in found["criteria"]]
-    return Asked(tuple(criteria), found["clean_max_bad_pixel_frac"], found["clean_max_wise_frac"])
+    return Asked(tuple(run.criteria()), found["clean_max_bad_pixel_frac"], found["clean_max_wise_frac"])
 
 
 def _outcomes(run: Run, asked: Asked, cluster_nside: int) -> dict[Key, Outcomes]:

@@ -84,8 +84,7 @@ class DrawFigures(IdentifiedTask):
         """Return the figures of the campaign."""
         summary = self.mark_of("summary")
         labels = {criterion["name"]: criterion["label"] for criterion in summary["parameters"]["criteria"]}
-        facts_key = self.key_of("summary", FACTS_FILE)
-        facts = json.loads(self.objects.read(facts_key)) if facts_key in summary["objects"] else {}
+        facts = json.loads(self.objects.read(self.key_of("summary", FACTS_FILE)))
         digests = {word: found.digest for word, found in self.identities.items()}
         hosts = _host_places(self.objects, digests)
         return figures.campaign_figures(self.table_of("summary", CELLS_FILE), labels, facts=facts, hosts=hosts)

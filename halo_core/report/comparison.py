@@ -1,19 +1,17 @@
-"""One self-contained HTML page that sets two campaigns side by side: no script, no request to anywhere."""
+"""One self-contained HTML page that sets two campaigns side by side: no request to anywhere, and whole without its script."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from math import isfinite
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from halo_core.report.comparison_figures import difference_figure, place_text
 from halo_core.report.data import PlainTable
 from halo_core.report.figure_style import svg
-from halo_core.report.page import cell_text, is_numeric, number_columns
 from halo_core.report.tables import TOO_FEW, interval, share
+from halo_core.report.template import cell_text, render
 from halo_core.stages.comparison import PairedRow
 
 HEADINGS = {"theta_e_arcsec": "Einstein radius [arcsec]", "resolution_bin": "Einstein radius / PSF FWHM in r"}
@@ -58,11 +56,8 @@ class ComparisonData:
 
 def render_comparison(data: ComparisonData) -> str:
     """Return the page as HTML text, a whole document."""
-    environment = Environment(loader=PackageLoader("halo_core.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"cell": cell_text, "numeric": is_numeric, "number_columns": number_columns}
-    style = Markup(resources.files("halo_core.report").joinpath("page.css").read_text(encoding="utf-8"))
-    return environment.get_template("comparison.html.j2").render(
-        style=style,
+    return render(
+        "comparison.html.j2",
         data=data,
         identical=IDENTICAL if data.is_identical else "",
         headline=_headline_table(data),

@@ -1,13 +1,8 @@
 """One self-contained HTML page from the data of a report: no request to anywhere, and whole without its script."""
 
-import base64
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import resources
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from halo_core.records import Finding
@@ -15,16 +10,13 @@ from halo_core.report import queries, tables
 from halo_core.report.data import Gallery, PlainTable, ReportData
 from halo_core.report.figures import campaign_figures, svg
 from halo_core.report.pictures import pictures_of
+from halo_core.report.template import render
 from halo_core.report.words import experiments, magnifications
 
 SCIENCE_VERSION = 3
 """Raised whenever the code changes a byte of the page."""
 
 _MAX_LEFT_OUT = 12
-NO_NUMBER = (None, "", tables.TOO_FEW, "not applicable")
-"""What may stand in the place of a number."""
-
-_NUMBERS = re.compile(r"[+-]?\d[\d,.]*( \(\d[\d.]* – \d[\d.]*\)| – \d[\d.]*)?")
 
 
 def render_report(data: ReportData) -> str:
@@ -42,44 +34,12 @@ def render_report(data: ReportData) -> str:
     """
     # Cells may come in hundreds of pieces, and each table is a look at all of them.
     data = replace(data, cells=None if data.cells is None else data.cells.combine_chunks())
-    environment = Environment(loader=PackageLoader("halo_core.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"cell": cell_text, "numeric": is_numeric, "number_columns": number_columns}
-    style, script = (resources.files("halo_core.report").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return environment.get_template("page.html.j2").render(
-        style=Markup(style), script=Markup(script), script_hash=_content_hash(script), **_content(data)
-    )
-
-
-def cell_text(value: object) -> str:
-    """Return a table entry as text: None as a dash, whole numbers with thin spaces, other numbers with six digits."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", "\u202f")
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def is_numeric(value: object) -> bool:
-    """Return whether an entry is a number, or a text of numbers such as an interval."""
-    return (isinstance(value, (int, float)) and not isinstance(value, bool)) or (isinstance(value, str) and bool(_NUMBERS.fullmatch(value)))
-
-
-def number_columns(table: PlainTable) -> set[int]:
-    """Return the columns of numbers, in which nothing else stands but a word in the place of a number; they are aligned to the right."""
-    columns = [[value for row in table.rows if (value := row[place]) not in NO_NUMBER] for place in range(len(table.headings))]
-    return {place for place, values in enumerate(columns) if values and all(map(is_numeric, values))}
+    return render("page.html.j2", **_content(data))
 
 
 def failures(findings: list[Finding]) -> list[Finding]:
     """Return the findings that stop a run."""
     return [finding for finding in findings if not finding.is_ok and finding.severity == "error"]
-
-
-def _content_hash(script: str) -> str:
-    """Return what the page's policy calls its one script."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
 
 
 def _content(data: ReportData) -> dict[str, object]:

@@ -5,7 +5,6 @@ import pytest
 from halo_core.flags import SENTENCES, Flag
 from halo_core.records import Finding
 from halo_core.report import PlainTable
-from halo_core.report.page import cell_text, is_numeric, number_columns
 from halo_core.report.tables import (
     COMPLETENESS,
     WEIGHTED,
@@ -20,6 +19,7 @@ from halo_core.report.tables import (
     measured,
     share,
 )
+from halo_core.report.template import cell_text, is_numeric, number_columns
 from halo_core.stages.summary import read_first
 from tests.fixtures.reports import failed
 from tests.fixtures.summaries import lost, random_campaign, summarised, summary_config, tables
