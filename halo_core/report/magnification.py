@@ -25,6 +25,9 @@ from halo_core.report.figure_style import (
 
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.0
 _TICKS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+_LINES_TOP = 0.72
+"""How high lines and bars reach; above stand the words."""
+
 _BELOW_ONE = -0.06
 """Where the bin below 1 begins: magnifications below 1 are impossible, and shown where there are any."""
 
@@ -127,14 +130,15 @@ def _draw_panel(place: Axes, panel: _Panel) -> None:
     """Draw one histogram with its lines and bands, the numbers in words beside it."""
     edges, counts = panel.facts["histogram_edges"], panel.facts["histogram_counts"]
     places = np.array([log10(edge) if edge > 0 else _BELOW_ONE for edge in edges])
+    place.set_ylim(0.0, max(counts) / _LINES_TOP)
     place.stairs(counts, places, fill=True, color=INK, alpha=_LIGHT)
     place.stairs(counts, places, color=INK, linewidth=0.7, alpha=_STRONG)
     for number, (name, entry) in enumerate(_LINES.items()):
         expected = panel.expected.get(name)
         if expected is not None:
             low, high = (log10(expected["expected"] + sign * expected["tolerance"]) for sign in (-1, 1))
-            place.axvspan(low, high, color=entry.colour, alpha=_LIGHT, linewidth=0)
-        place.axvline(log10(panel.facts[name]), color=entry.colour, linestyle=entry.line, linewidth=1.3)
+            place.axvspan(low, high, ymax=_LINES_TOP, color=entry.colour, alpha=_LIGHT, linewidth=0)
+        place.axvline(log10(panel.facts[name]), ymax=_LINES_TOP, color=entry.colour, linestyle=entry.line, linewidth=1.3)
         text = f"{name} {panel.facts[name]:.2f}{panel.expectation(name)}"
         place.text(0.99, 0.97 - 0.09 * number, text, transform=place.transAxes, ha="right", va="top", fontsize=SMALL_POINTS)
     place.text(0.99, 0.79, f"n {panel.facts['n_physical']:,}", transform=place.transAxes, ha="right", va="top", fontsize=SMALL_POINTS)
