@@ -1,11 +1,8 @@
 """The record of a run in the report: the commands that make it again, and what each stage was made of."""
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
 
 from halo_core.report import Command
-from luigi_tasks.places import MOCK, MockSurveySettings
 from luigi_tasks.report_run import Run
 
 
@@ -26,7 +23,7 @@ def commands(run: Run) -> list[Command]:
 def campaign_command(run: Run) -> str:
     """Return the command line with every parameter of the run that is not empty, for any POSIX shell."""
     words = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in sorted(run.config.items()) if value]
-    words += [f"--mock-survey-{name.replace('_', '-')} {value}" for name, value in _mock_parameters(run).items()]
+    words += [f"--mock-survey-{name.replace('_', '-')} {value}" for name, value in run.mock_parameters().items()]
     return " \\\n    ".join(["luigi --module luigi_tasks RunCampaign --local-scheduler --workers 2", *words])
 
 
@@ -35,12 +32,3 @@ def provenance(run: Run) -> dict[str, object]:
     keys = ("seeds", "fingerprints", "versions", "processor", "created_at_utc")
     marks = {word: run.mark(word) for word in sorted(run.digests)}
     return {word: {key: mark[key] for key in keys if mark.get(key)} for word, mark in marks.items() if mark is not None}
-
-
-def _mock_parameters(run: Run) -> Mapping[str, Any]:
-    """Return the parameters of the mock survey that the run was made on; none on another survey."""
-    if run.config.get("survey_root") != MOCK or not run.has("survey"):
-        return {}
-    mark = run.mark("survey")
-    known = mark["parameters"]["mock"] if mark is not None else {}
-    return {name: known[name] for name, _ in MockSurveySettings.get_params() if name in known}

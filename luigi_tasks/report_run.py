@@ -12,6 +12,7 @@ from halo_core.stages.criteria import Criterion
 from halo_core.stages.files import read_table
 from halo_core.store import campaigns
 from luigi_tasks.objects import Objects
+from luigi_tasks.places import MOCK, MockSurveySettings
 from luigi_tasks.targets import STAGE_MARK, CommitTarget, stage_prefix
 
 
@@ -54,6 +55,12 @@ class Run:
         mark = self.mark("summary") if "summary" in self.digests else None
         found = mark["parameters"]["criteria"] if mark is not None else []
         return [Criterion(**{**one, "minimums": tuple((name, least) for name, least in one["minimums"])}) for one in found]
+
+    def mock_parameters(self) -> dict[str, Any]:
+        """Return the parameters of the mock survey that the run was made on; none on another survey."""
+        mark = self.mark("survey") if self.config.get("survey_root") == MOCK and "survey" in self.digests else None
+        known = mark["parameters"]["mock"] if mark is not None else {}
+        return {name: known[name] for name, _ in MockSurveySettings.get_params() if name in known}
 
 
 def run_of(connection: sa.Connection, name: str, objects: Objects) -> Run:

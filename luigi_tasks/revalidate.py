@@ -17,6 +17,8 @@ from halo_core.store.sessions import read
 from luigi_tasks.checks import words_of
 from luigi_tasks.identity import VALIDATED, StageIdentity
 from luigi_tasks.objects import open_objects
+from luigi_tasks.places import MockSurveySettings
+from luigi_tasks.report_run import Run, run_of
 from luigi_tasks.targets import StageTarget
 from luigi_tasks.validation import CAMPAIGN, ValidateCampaign, ValidateStage, ValidationTask
 
@@ -82,12 +84,20 @@ def revalidate(state_url: str, objects_root: str, campaign: str) -> Iterator[Che
     with read(state_url) as connection:
         digests = campaigns.campaign_digests(connection, campaign)
         run = campaigns.latest_campaign(connection, campaign)
+        _use_mock_survey(run_of(connection, campaign, open_objects(objects_root)))
     if run is None:
         return
     for subject in VALIDATED:
         absent = tuple(word for word in words_of(subject) if not _is_reached(state_url, objects_root, word, digests))
         findings = () if absent else tuple(_task(subject, run, digests, state_url, objects_root).check_again(run.campaign_id))
         yield Checked(subject, absent, findings)
+
+
+def _use_mock_survey(run: Run) -> None:
+    """Let this process know the mock survey that a run was made on, which stands in no parameter of its tasks."""
+    config = luigi.configuration.get_config()
+    for name, value in run.mock_parameters().items():
+        config.set(MockSurveySettings.get_task_family(), name, str(value))
 
 
 def _is_reached(state_url: str, objects_root: str, word: str, digests: Mapping[str, str]) -> bool:

@@ -28,36 +28,27 @@ def validate(campaign: str, state_url: str, objects_root: str) -> None:
         click.echo(f"{one.subject}: {f'checks: {len(one.findings)}' if one.findings else 'not reached'}", err=True)
     console = Console()
     if any(not found.is_ok for one in checked for found in one.findings):
-        console.print(_failed(checked), "")
+        console.print(_failed(checked), "", highlight=False)
     console.print(_counts(campaign, checked))
     if not all(one.is_ok for one in checked):
         console.print(f"The page of it: halo report {campaign}. What to do: docs/validation.md", highlight=False)
         sys.exit(1)
 
 
-def _table(title: str) -> Table:
-    """Return an empty table."""
-    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-
-
-def _failed(checked: Sequence[Checked]) -> Table:
-    """Return the checks that failed, errors before warnings."""
-    table = _table("Failed checks")
-    table.expand = True
-    for heading in ("stage", "check", "severity"):
-        table.add_column(heading, no_wrap=True)
-    for heading, ratio in (("law", 2), ("observed", 4), ("expected", 1)):
-        table.add_column(heading, overflow="fold", ratio=ratio)
-    failed = [found for one in checked for found in one.findings if not found.is_ok]
-    for found in sorted(failed, key=lambda found: found.severity != "error"):
-        texts = (found.stage, found.check, found.severity, found.sentence, found.observed, found.expected)
-        table.add_row(*map(escape, texts))
-    return table
+def _failed(checked: Sequence[Checked]) -> str:
+    """Return the checks that failed, errors before warnings, as lines of a terminal of any width."""
+    failed = sorted((found for one in checked for found in one.findings if not found.is_ok), key=lambda found: found.severity != "error")
+    return "\n".join(
+        f"[bold]{escape(f'{found.severity}: {found.stage}, {found.check}')}[/bold]\n"
+        f"  {escape(found.sentence)}\n  observed {escape(found.observed)}\n  expected {escape(found.expected)}"
+        for found in failed
+    )
 
 
 def _counts(campaign: str, checked: Sequence[Checked]) -> Table:
     """Return how many checks of each stage passed."""
-    table = _table(f"Checks of {escape(campaign)}")
+    title = f"Checks of {escape(campaign)}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("stage")
     for heading in ("passed", "warnings", "failed"):
         table.add_column(heading, justify="right")
