@@ -94,7 +94,12 @@ def _draw(hosts: pa.Table, projection: Projection, nside: int, counts: dict[str,
     points = np.concatenate([np.column_stack([x, y]), *(shape for found in shapes.values() for shape in found)])
     entries = [Entry(f"{name}: {_many(n, 'host')}", SPLIT_COLOURS[name], SPLIT_MARKERS[name]) for name, n in counts.items()]
     limits, size = _view(projection, points)
-    margins = Margins(left=0.55, right=0.25, top=legend_height(entries, size[0] + 0.8), bottom=0.12 if projection.is_whole_sky else 0.55)
+    margins = Margins(
+        left=0.55 if projection.is_whole_sky else 0.75,
+        right=0.25,
+        top=legend_height(entries, size[0] + 0.8),
+        bottom=0.12 if projection.is_whole_sky else 0.55,
+    )
     figure, ((place,),) = panel_grid(1, [size[0]], size[1], margins)
     place.set_xlim(limits[0])
     place.set_ylim(limits[1])
