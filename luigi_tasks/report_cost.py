@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from halo_core.report import Cost
+from halo_core.report.data import Cost
 from halo_core.store import blocks, cache, stages
 from halo_core.store.blocks import MachineWork
 from halo_core.store.stages import StageRecord

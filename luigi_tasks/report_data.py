@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from halo_core.records import Finding
-from halo_core.report import ReportData
+from halo_core.report.data import ReportData
 from halo_core.stages.manifest_hosts import StratumShare
 from halo_core.stages.parent_config import CutStep
 from halo_core.stages.summary_config import SummaryConfig

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from halo_core.constants import BANDS
 from halo_core.flags import LOSSES, SENTENCES, Flag, names
 from halo_core.records import RESULTS
-from halo_core.report import Gallery, Stamps
 from halo_core.report.choice import Candidates, Choice, margins
+from halo_core.report.data import Gallery, Stamps
 from halo_core.stages.criteria import RESOLUTION, Criterion
 from halo_core.stages.files import read_matching, read_table
 from halo_core.stamps import RESULTS_FILE

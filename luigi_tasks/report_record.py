@@ -2,7 +2,7 @@
 
 import shlex
 
-from halo_core.report import Command
+from halo_core.report.data import Command
 from luigi_tasks.report_run import Run
 
 

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from luigi.cmdline_parser import CmdlineParser
 
-from halo_core.report import ReportData, queries, tables
+from halo_core.report import queries, tables
+from halo_core.report.data import ReportData
 from halo_core.report.figures import campaign_figures
 from halo_core.stages.summary import read_first
 from halo_core.store.sessions import read

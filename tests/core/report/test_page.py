@@ -12,9 +12,10 @@ from itertools import pairwise
 import pytest
 
 from halo_core.flags import SENTENCES, Flag
-from halo_core.report import ReportData, render_report
+from halo_core.report.data import ReportData
 from halo_core.report.figure_style import bin_text
 from halo_core.report.figures import campaign_figures
+from halo_core.report.page import render_report
 from halo_core.report.words import experiments
 from halo_core.stages.summary import read_first
 from tests.fixtures.reports import failed, report_data, stopped_report

@@ -4,7 +4,7 @@ import pytest
 
 from halo_core.flags import SENTENCES, Flag
 from halo_core.records import Finding
-from halo_core.report import PlainTable
+from halo_core.report.data import PlainTable
 from halo_core.report.tables import (
     COMPLETENESS,
     WEIGHTED,
