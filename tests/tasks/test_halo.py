@@ -41,6 +41,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
         ("campaign",),
         ("campaign", "delete"),
         ("campaign", "list"),
+        ("compare",),
         ("doctor",),
         ("init",),
         ("report",),
