@@ -95,6 +95,17 @@ def read_stamps(block_folder: Path, tasks: pa.Table, *, hosts: Path | None = Non
         yield _stamp(row, by_host, arcs)
 
 
+def read_host(hosts_file: Path, host_id: str, size_pix: int) -> dict[str, NDArray[np.float32]]:
+    """Return the stored planes of a host by band, whether its tasks were evaluated or not [nmgy per pixel].
+
+    A band that was lost is not there; of a host that is not stored there is none.
+    """
+    found = read_matching(hosts_file, "host_id", [host_id])
+    columns = {band: f"image_{band}" for band in BANDS if f"image_{band}" in found.column_names}
+    stored = {band: column for band, column in columns.items() if found.num_rows and found[column][0].is_valid}
+    return {band: _pixels((found, 0), column, size_pix) for band, column in stored.items()}
+
+
 def _by_key(table: pa.Table, key: str) -> dict[str, tuple[pa.Table, int]]:
     """Return where the row of each key is; stamps stay in the table's memory until they are asked for."""
     return {value: (table, i) for i, value in enumerate(table[key].to_pylist())}

@@ -9,6 +9,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
     os.environ.setdefault(_name, "1")
 
 from luigi_tasks.cache import CacheCoadds
+from luigi_tasks.figures import DrawFigures
 from luigi_tasks.injection import InjectAll
 from luigi_tasks.manifest import BuildManifest
 from luigi_tasks.parent import BuildParent
@@ -22,6 +23,7 @@ __all__ = [
     "BuildManifest",
     "BuildParent",
     "CacheCoadds",
+    "DrawFigures",
     "InjectAll",
     "MakeMockSurvey",
     "ReadSurvey",

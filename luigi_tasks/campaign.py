@@ -7,9 +7,9 @@ from functools import cached_property
 
 import luigi
 
-from halo_core.constants import BANDS
+from halo_core.constants import BANDS, SPLITS
 from halo_core.errors import ConfigurationError
-from halo_core.stages.criteria import proxy_reference, snr_matched
+from halo_core.stages.criteria import Criterion, proxy_reference, score_criteria, snr_matched
 from halo_core.stages.grids import Grid, PopulationGrid, load_grid
 from halo_core.stages.injection import InjectionConfig
 from halo_core.stages.manifest_config import ManifestConfig
@@ -54,6 +54,9 @@ class CampaignTask(luigi.Task):
     )
     region_selections = configured(
         luigi.Parameter, "survey", "region_selections", "Table of selection sets over the regions of bricks_table.", default=""
+    )
+    scores = configured(
+        luigi.Parameter, "summary", "scores", "Table of a detector's scores by task_id; empty: no detector is measured.", default=""
     )
     cache_mode = configured(
         luigi.ChoiceParameter,
@@ -125,6 +128,9 @@ class CampaignTask(luigi.Task):
     snr_peak_pixel_min = campaign_parameter(luigi.FloatParameter, "snr_peak_pixel_min", "proxy_reference: least peak-pixel S/N in r.")
     resolution_min = campaign_parameter(luigi.FloatParameter, "resolution_min", "proxy_reference: least theta_e / psf_fwhm in r.")
     snr_matched_min = campaign_parameter(luigi.FloatParameter, "snr_matched_min", "snr_matched: least matched S/N in r.")
+    score_criteria = campaign_parameter(
+        luigi.DictParameter, "score_criteria", "Criteria on the columns of --scores by name (JSON object).", default={}
+    )
     cluster_nside = campaign_parameter(
         luigi.IntParameter, "cluster_nside", "HEALPix nside of the sky cells that pooled intervals cluster by."
     )
@@ -138,6 +144,12 @@ class CampaignTask(luigi.Task):
     psfdepth_bin_width_mag = campaign_parameter(luigi.FloatParameter, "psfdepth_bin_width_mag", "Width of the depth bins [mag].")
     resolution_edges = campaign_parameter(EdgesParameter, "resolution_edges", "Edges of the theta_e / psf_fwhm bins.")
     snr_matched_r_edges = campaign_parameter(EdgesParameter, "snr_matched_r_edges", "Edges of the matched S/N bins.")
+
+    model_fit_split = campaign_parameter(luigi.ChoiceParameter, "model_fit_split", "Split smooth models are fitted to.", choices=SPLITS)
+    model_held_out_split = campaign_parameter(
+        luigi.ChoiceParameter, "model_held_out_split", "Split smooth models are checked on.", choices=SPLITS
+    )
+    model_level = campaign_parameter(luigi.FloatParameter, "model_level", "Two-sided level of the smooth models' intervals.")
 
     def __repr__(self) -> str:
         """Return the task's name, its campaign and what is its own; the campaign's parameters would fill the screen."""
@@ -219,12 +231,28 @@ class CampaignTask(luigi.Task):
             shot_noise=self.shot_noise,
         )
 
+    def detector_criteria(self) -> tuple[Criterion, ...]:
+        """Return the criteria on a detector's scores; none without a table of them.
+
+        Raises
+        ------
+        ConfigurationError
+            Of table and criteria only one is given, or a criterion is not of its form.
+        """
+        if bool(self.scores) != bool(self.score_criteria):
+            raise ConfigurationError(
+                f"--scores {self.scores!r} and --score-criteria {dict(self.score_criteria)!r}: give both, the table and what its "
+                "columns must reach, or neither"
+            )
+        return score_criteria(self.score_criteria)
+
     def summary_config(self) -> SummaryConfig:
-        """Return what decides the completeness."""
+        """Return what decides the completeness; the criteria on scores are added where a table of them is given."""
         return SummaryConfig(
             criteria=(
                 proxy_reference(snr_peak_pixel_r_min=self.snr_peak_pixel_min, resolution_min=self.resolution_min),
                 snr_matched(snr_matched_r_min=self.snr_matched_min),
+                *self.detector_criteria(),
             ),
             absolute_magnitude_grids=tuple(name for name, grid in self.grids().items() if grid.mag_kind == "src_mag_r"),
             cluster_nside=self.cluster_nside,
@@ -235,5 +263,8 @@ class CampaignTask(luigi.Task):
             psfdepth_bin_width_mag=self.psfdepth_bin_width_mag,
             resolution_edges=self.resolution_edges,
             snr_matched_r_edges=self.snr_matched_r_edges,
+            model_fit_split=self.model_fit_split,
+            model_held_out_split=self.model_held_out_split,
+            model_level=self.model_level,
             population_grids=tuple(name for name, grid in self.grids().items() if isinstance(grid, PopulationGrid)),
         )

@@ -1,59 +1,68 @@
-"""What each stage's checks need: its tables from the store, and a sample of stamps beside the survey's own pixels."""
+"""What each stage's checks need: its tables from the store; what cannot be read is itself a finding."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from halo_core.errors import ObjectStoreError
-from halo_core.records import Finding
-from halo_core.stages.files import read_table
+from halo_core.records import RESULTS, Finding
 from halo_core.stages.planning import PlanRow
 from halo_core.stages.region_statistics import SplitShare, shares_finding
+from halo_core.stages.scores import ScoreTable
+from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
+from halo_core.stages.validation import Evidence
 from halo_core.stages.validation_campaign import check_campaign
-from halo_core.stages.validation_convergence import render_at_double_effort
-from halo_core.stages.validation_injection import SampledStamp, check_injection
+from halo_core.stages.validation_injection import check_planes, check_results
 from halo_core.stages.validation_injection_counts import RESULT_COLUMNS, count_injections
 from halo_core.stages.validation_injection_counts import TASK_COLUMNS as INJECTION_TASK_COLUMNS
+from halo_core.stages.validation_leakage import check_leakage
+from halo_core.stages.validation_leakage_hosts import HOST_COLUMNS, MANIFEST_KINDS, RESULT_KINDS, HostWatch
 from halo_core.stages.validation_manifest import ManifestEvidence, check_manifest
 from halo_core.stages.validation_parent import check_parent
+from halo_core.stages.validation_stamps import check_stamps
 from halo_core.stages.validation_summary import check_summary
-from halo_core.stamps import RESULTS_FILE, Stamp
+from halo_core.stamps import RESULTS_FILE
 from halo_core.store import cache as plane_rows
 from halo_core.store import injection as injection_rows
 from halo_core.store.sessions import read
 from halo_core.survey import layout
-from halo_core.survey.coadds import CoaddPlane, open_plane
-from luigi_tasks.fetch import PlaneSource
-from luigi_tasks.hosts import stored_stamps
-from luigi_tasks.identity import validation_digest
 from luigi_tasks.parent import iterate_parents
 from luigi_tasks.plan import parents_of, selected_regions
-from luigi_tasks.plane_budget import plane_budget
+from luigi_tasks.sample import block_table, sampled_stamps
 from luigi_tasks.stage import IdentifiedTask
-from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, TASKS_FILE, block_prefix
+from luigi_tasks.targets import BLOCKS_FILE, CELLS_FILE, DESIGN_FILE, FACTS_FILE, TASKS_FILE, stage_prefix
 
 
 def stage_findings(task: IdentifiedTask, stage: str) -> list[Finding]:
-    """Return the findings of one stage."""
-    checks: dict[str, Callable[[IdentifiedTask], list[Finding]]] = {
-        "parent": _parent,
-        "manifest": _manifest,
-        "injection": _injection,
-        "summary": _summary,
-    }
-    return checks[stage](task)
+    """Return the findings of one stage, that on its evidence first: what cannot be read is a failed finding, and the rest is checked."""
+    evidence = Evidence(stage)
+    words, checks = _STAGES[stage]
+    for word in words:
+        evidence.look(_expect_objects, task, word, evidence)
+    evidence.look(checks, task, evidence)
+    return evidence.all_findings()
+
+
+def _expect_objects(task: IdentifiedTask, word: str, evidence: Evidence) -> None:
+    """Hold the objects that a stage's mark names against those that are there."""
+    named = task.mark_of(word)["objects"]
+    evidence.expect_objects(word, named, task.objects.list_sizes(stage_prefix(word, task.digest_of(word))))
 
 
 def campaign_findings(task: IdentifiedTask) -> list[Finding]:
     """Return the findings across stages, from the plan, the state's own counts and the cells."""
+    evidence = Evidence("campaign")
+    evidence.check(_campaign, task)
+    return evidence.all_findings()
+
+
+def _campaign(task: IdentifiedTask) -> list[Finding]:
+    """Check the books of the campaign."""
     with read(task.state_url) as connection:
         accounts = injection_rows.accounting(connection, task.digest_of("manifest"), task.digest_of("injection"))
         orphans = injection_rows.results_without_task(connection, task.digest_of("manifest"), task.digest_of("injection"))
@@ -83,32 +92,47 @@ def tasks_and_results(task: IdentifiedTask, task_columns: Sequence[str], columns
     return zip(_blocks(task, "manifest", TASKS_FILE, task_columns), _blocks(task, "injection", RESULTS_FILE, columns), strict=True)
 
 
+def summarised_rows(task: IdentifiedTask) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield what the summary reads of manifest and results of every block, with a detector's scores where a table of them is given."""
+    config = task.summary_config()
+    blocks = tasks_and_results(task, TASK_COLUMNS, [name for name in result_columns(config) if name in RESULTS.names])
+    if not task.scores:
+        return blocks
+    names = tuple(dict.fromkeys(metric for criterion in task.detector_criteria() for metric in criterion.metrics))
+    return ScoreTable(Path(task.scores), names).join(blocks)
+
+
 def _blocks(task: IdentifiedTask, word: str, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield a table of every block of a stage, one after the other; all of its columns, or some."""
     for block in task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist():
-        yield _block(task, word, block, name, columns)
+        yield block_table(task, word, block, name, columns)
 
 
-def _block(task: IdentifiedTask, word: str, block: int, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a table of one block of a stage."""
-    path = task.objects.path(f"{block_prefix(word, task.digest_of(word), block)}/{name}")
-    return read_table(path, None if columns is None else list(columns))
-
-
-def _parent(task: IdentifiedTask) -> list[Finding]:
-    """Return the findings of the parent."""
-    findings = check_parent(
-        partial(iterate_parents, task),
-        task.parent_config(),
-        bricks=task.table_of("survey", "bricks.parquet"),
-        has_given_splits=_has_given_splits(task),
+def _parent(task: IdentifiedTask, evidence: Evidence) -> None:
+    """Check the parent."""
+    evidence.check(
+        lambda: check_parent(
+            partial(iterate_parents, task),
+            task.parent_config(),
+            bricks=task.table_of("survey", "bricks.parquet"),
+            has_given_splits=_has_given_splits(task),
+        )
     )
-    return [*findings, shares_finding([SplitShare(**share) for share in task.mark_of("parent")["counts"]["splits"]])]
+    evidence.check(lambda: [shares_finding([SplitShare(**share) for share in task.mark_of("parent")["counts"]["splits"]])])
 
 
-def _manifest(task: IdentifiedTask) -> list[Finding]:
-    """Return the findings of the manifest, block by block as its list names them."""
-    evidence = ManifestEvidence(
+def _manifest(task: IdentifiedTask, evidence: Evidence) -> None:
+    """Check the manifest, block by block as its list names them."""
+    watch = HostWatch(MANIFEST_KINDS["condition"], task.sampling_seed)
+    blocks = watch.manifest(_blocks(task, "manifest", TASKS_FILE))
+    evidence.check(lambda: check_manifest(blocks, task.manifest_config(), _made_from(task)))
+    evidence.check(check_leakage, "manifest", watch)
+    evidence.check(lambda: [Finding(**found) for found in design(task)["reductions"]])
+
+
+def _made_from(task: IdentifiedTask) -> ManifestEvidence:
+    """Return what the manifest was made from."""
+    return ManifestEvidence(
         parents=parents_of(task),
         plan=built_plan(task),
         grids=task.grids(),
@@ -117,8 +141,6 @@ def _manifest(task: IdentifiedTask) -> list[Finding]:
         has_given_splits=_has_given_splits(task),
         regions=selected_regions(task),
     )
-    findings = check_manifest(_blocks(task, "manifest", TASKS_FILE), task.manifest_config(), evidence)
-    return [*findings, *(Finding(**found) for found in design(task)["reductions"])]
 
 
 def _bricknames(task: IdentifiedTask) -> set[str]:
@@ -133,60 +155,46 @@ def _has_given_splits(task: IdentifiedTask) -> bool:
     return bool(task.mark_of("parent")["counts"]["has_given_splits"])
 
 
-def _summary(task: IdentifiedTask) -> list[Finding]:
+def _summary(task: IdentifiedTask, evidence: Evidence) -> None:
+    """Check the summary."""
+    evidence.check(lambda: _cells_checked(task, task.summary_config()))
+
+
+def _cells_checked(task: IdentifiedTask, config: SummaryConfig) -> list[Finding]:
     """Return the findings of the summary."""
-    config = task.summary_config()
-    return check_summary(task.table_of("summary", CELLS_FILE), tasks_and_results(task, TASK_COLUMNS, result_columns(config)), config)
+    facts = json.loads(task.objects.read(task.key_of("summary", FACTS_FILE)))
+    return check_summary(task.table_of("summary", CELLS_FILE), summarised_rows(task), config, facts=facts)
 
 
-def _injection(task: IdentifiedTask) -> list[Finding]:
-    """Return the findings of cache and injection."""
-    counts = count_injections(tasks_and_results(task, INJECTION_TASK_COLUMNS, RESULT_COLUMNS))
+def _injection(task: IdentifiedTask, evidence: Evidence) -> None:
+    """Check cache and injection."""
+    watch = HostWatch(RESULT_KINDS["condition"], task.sampling_seed)
+    columns = tuple(dict.fromkeys((*INJECTION_TASK_COLUMNS, *HOST_COLUMNS)))
+    counts = evidence.look(lambda: count_injections(watch.results(tasks_and_results(task, columns, RESULT_COLUMNS))))
+    if counts is None:
+        return
+    evidence.check(check_leakage, "injection", watch)
+    evidence.check(check_results, counts)
+    if counts.n_rows:
+        evidence.check(lambda: check_planes(counts, _planes(task)))
+        evidence.check(lambda: check_stamps(counts, sampled_stamps(task, counts.sample)))
+
+
+def _planes(task: IdentifiedTask) -> pa.Table:
+    """Return what became of the planes of the campaign."""
     with read(task.state_url) as connection:
-        planes = plane_rows.planes(connection, stage_digest=task.digest_of("cache"))
-    return check_injection(counts, planes, _sample(task, counts.sample))
+        return plane_rows.planes(connection, stage_digest=task.digest_of("cache"))
 
 
-def _sample(task: IdentifiedTask, chosen: Sequence[tuple[str, int]]) -> list[SampledStamp]:
-    """Return some injections, named by task and block, beside the survey's own pixels."""
-    ids = pa.array([task_id for task_id, _ in chosen], type=pa.string())
-    budget = plane_budget(task.objects, task.survey.source_id, task.state_url)
-    source = PlaneSource(task.survey.files, task.survey.source_id, task.objects, budget)
-    digest, sampled = validation_digest("injection", task.identities), []
-    for block in sorted({block for _, block in chosen}):
-        rows, results = (
-            table.filter(pc.is_in(table["task_id"], value_set=ids))
-            for table in (_block(task, "manifest", block, TASKS_FILE), _block(task, "injection", block, RESULTS_FILE))
-        )
-        found = {row["task_id"]: row for row in results.to_pylist()}
-        with budget.pinned(digest, block, rows["brickname"].to_pylist()):
-            for stamp in stored_stamps(task.objects, task.digest_of("injection"), block, rows):
-                sampled.append(_beside_survey(task, source, stamp, found[stamp.truth["task_id"]]))
-    return sampled
+def words_of(subject: str) -> tuple[str, ...]:
+    """Return the words of the stages that must be done before a stage, or the campaign, can be checked."""
+    return _STAGES[subject][0] if subject in _STAGES else tuple(word for words, _ in _STAGES.values() for word in words)
 
 
-def _beside_survey(task: IdentifiedTask, source: PlaneSource, stamp: Stamp, result: dict[str, Any]) -> SampledStamp:
-    """Return a stamp with its place by the full WCS, the survey's pixels read anew and its arc at twice the effort."""
-    pixels: list[NDArray[np.float32]] = []
-    x_pix = y_pix = float("nan")
-    for band in stamp.bands:
-        with _plane_anew(source, stamp, f"image-{band}") as plane:
-            x_pix, y_pix = (float(v) for v in plane.wcs.all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0))
-            y0, x0, size = result["stamp_y0_pix"], result["stamp_x0_pix"], stamp.truth["stamp_size"]
-            pixels.append(plane.read()[y0 : y0 + size, x0 : x0 + size].astype(np.float32))
-    converged = render_at_double_effort(stamp, result, task.injection_config())
-    return SampledStamp(stamp, result, x_pix, y_pix, np.stack(pixels), converged)
-
-
-@contextmanager
-def _plane_anew(source: PlaneSource, stamp: Stamp, name: str) -> Iterator[CoaddPlane]:
-    """Give the plane that a stamp's host was cut from; one that is not kept is fetched again and dropped."""
-    row, path = source.fetch_copy(stamp.truth["brickname"], name, block=stamp.truth["block"])
-    if path is None:
-        raise ObjectStoreError(f"{row['source_uri']}: {row['reason']}, but a host was cut from it: stored hosts cannot be held against it")
-    try:
-        with open_plane(path, name) as plane:
-            yield plane
-    finally:
-        if row["key"] is None:
-            path.unlink(missing_ok=True)
+_STAGES: dict[str, tuple[tuple[str, ...], Callable[[IdentifiedTask, Evidence], None]]] = {
+    "parent": (("parent",), _parent),
+    "manifest": (("manifest",), _manifest),
+    "injection": (("cache", "injection"), _injection),
+    "summary": (("summary",), _summary),
+}
+"""By stage: the words whose objects its checks read, and the checks."""

@@ -5,13 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from halo_core.records import hosts_schema
 from halo_core.stages.cutouts import Cutouts
 from halo_core.stages.files import StampWriter
 from halo_core.stages.hosts import Host
-from halo_core.stamps import HOSTS_FILE, Stamp, read_stamps
+from halo_core.stamps import HOSTS_FILE, Stamp, read_host, read_stamps
 from luigi_tasks.block_plan import BlockPlan
 from luigi_tasks.objects import ObjectRecord, Objects
 from luigi_tasks.targets import BLOCK_MARK, CommitTarget, block_prefix
@@ -56,8 +58,20 @@ def block_hosts(objects: Objects, plan: BlockPlan, block: int) -> Iterator[Block
 def stored_stamps(objects: Objects, injection_digest: str, block: int, tasks: pa.Table) -> Iterator[Stamp]:
     """Yield the stamp of each task of a block, in the order of the tasks; errors are those of `read_stamps`."""
     prefix = block_prefix("injection", injection_digest, block)
+    yield from read_stamps(objects.local_folder(prefix), tasks, hosts=_hosts_file(objects, prefix))
+
+
+def stored_host(objects: Objects, injection_digest: str, block: int, host_id: str, size_pix: int) -> dict[str, NDArray[np.float32]]:
+    """Return a host's stored planes by band, whether its tasks were evaluated or not; see `halo_core.stamps.read_host`."""
+    prefix = block_prefix("injection", injection_digest, block)
+    hosts = _hosts_file(objects, prefix)
+    return read_host(objects.path(f"{prefix}/{HOSTS_FILE}") if hosts is None else hosts, host_id, size_pix)
+
+
+def _hosts_file(objects: Objects, prefix: str) -> Path | None:
+    """Return the file of a block's hosts where its mark says that they are stored elsewhere, else None."""
     mark = CommitTarget(objects, prefix, BLOCK_MARK).mark() or {}
-    yield from read_stamps(objects.local_folder(prefix), tasks, hosts=objects.path(mark[_HOSTS]) if _HOSTS in mark else None)
+    return objects.path(mark[_HOSTS]) if _HOSTS in mark else None
 
 
 class _CutNow:

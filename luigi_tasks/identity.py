@@ -58,7 +58,7 @@ def stage_identities(task: CampaignTask) -> dict[str, StageIdentity]:
     cut = {"mode": "sections", "store_size_pix": max(task.stamp_sizes)} if task.cache_mode == "sections" else {}
     add("cache", cache.SCIENCE_VERSION, {"bands": list(task.bands), **cut}, ("survey", "manifest"), {})
     add("injection", injection.SCIENCE_VERSION, asdict(task.injection_config()), ("manifest", "cache"), {})
-    add("summary", summary.SCIENCE_VERSION, asdict(task.summary_config()), ("injection",), {})
+    add("summary", summary.SCIENCE_VERSION, asdict(task.summary_config()), ("injection",), _score_tables(task))
     return found
 
 
@@ -106,6 +106,11 @@ def _external_tables(task: CampaignTask) -> dict[str, str]:
     given = {} if task.parent == SELECTION else {"parent": task.parent}
     given |= {name: value for name in ("bricks_table", "region_selections") if (value := getattr(task, name))}
     return {name: fingerprint(task.objects, Path(value), f"--{name.replace('_', '-')}") for name, value in given.items()}
+
+
+def _score_tables(task: CampaignTask) -> dict[str, str]:
+    """Return the hash of the table of a detector's scores, where one is given."""
+    return {"scores": fingerprint(task.objects, Path(task.scores), "--scores")} if task.scores else {}
 
 
 def report_digest(identities: Mapping[str, StageIdentity], *, campaign_name: str, config: Mapping[str, str]) -> str:

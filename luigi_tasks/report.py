@@ -10,24 +10,15 @@ from halo_core.store.sessions import begin, read
 from luigi_tasks.identity import report_digest
 from luigi_tasks.objects import sha256_of
 from luigi_tasks.progress import link
-from luigi_tasks.report_data import collect_report, criterion_labels, run_of
+from luigi_tasks.report_data import collect_report, criterion_labels
+from luigi_tasks.report_run import run_of
+from luigi_tasks.report_settings import ReportSettings
 from luigi_tasks.stage import IdentifiedTask
 from luigi_tasks.summary import SummariseCompleteness
 from luigi_tasks.targets import STAGE_MARK, CommitTarget, stage_prefix
 from luigi_tasks.validation import ValidateCampaign
 
 REPORT_FILE = "report.html"
-
-
-class ReportSettings(luigi.Config):
-    """Where the latest report is copied to, [report] in luigi.cfg."""
-
-    path = luigi.Parameter(description="File of the latest report.")
-
-    @classmethod
-    def get_task_family(cls) -> str:
-        """Return the section's name."""
-        return "report"
 
 
 class RenderReport(IdentifiedTask):

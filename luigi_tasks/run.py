@@ -7,6 +7,7 @@ import luigi
 from halo_core.store import campaigns
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import begin, read
+from luigi_tasks.figures import DrawFigures
 from luigi_tasks.injection import InjectAll
 from luigi_tasks.manifest import BuildManifest
 from luigi_tasks.parent import BuildParent
@@ -27,7 +28,7 @@ class RunCampaign(PlanOnly, IdentifiedTask):
         """Every stage; nothing where only the plan is asked for."""
         if self.plan_only:
             return []
-        kinds = (ReadSurvey, BuildParent, BuildManifest, InjectAll, SummariseCompleteness)
+        kinds = (ReadSurvey, BuildParent, BuildManifest, InjectAll, SummariseCompleteness, DrawFigures)
         checks = [self.clone(ValidateStage, stage=word) for word in TASK_OF]
         return [*(self.clone(kind) for kind in kinds), *checks, self.clone(ValidateCampaign), self.clone(RenderReport)]
 

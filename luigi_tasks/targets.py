@@ -33,6 +33,8 @@ CELLS_ECSV_FILE = "cells.ecsv"
 REGIONS_FILE = "region_cells.parquet"
 REGION_SELECTIONS_FILE = "region_selections.parquet"
 CONTROLS_FILE = "controls.json"
+FACTS_FILE = "facts.json"
+MODELS_FOLDER = "models"
 
 _READERS = 16
 

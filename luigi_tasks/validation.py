@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from luigi.task_register import Register
 
 from halo_core.records import Finding
-from halo_core.stages.validation import SCIENCE_VERSION, require
+from halo_core.stages.validation import SCIENCE_VERSION, CouldNotRun, is_broken, require
 from halo_core.store import campaigns, stages
 from halo_core.store.schema import require_head
 from halo_core.store.sessions import begin
@@ -51,20 +51,42 @@ class ValidationTask(IdentifiedTask):
     def run(self) -> None:
         """Check, store every finding, then raise where a check failed, else commit. Checks that are committed are only loaded."""
         require_head(self.state_url)
-        target = self.output()
-        mark = target.committed()
+        mark = self.output().committed()
         findings = self.findings() if mark is None else self._committed_findings()
         with begin(self.state_url) as connection:
-            self._record(connection, target.digest)
-            store_findings(connection, target.digest, findings)
-            if any(not found.is_ok and found.severity == "error" for found in findings):
-                stages.fail_stage(connection, target.digest)
-        require(findings)
+            self._keep(connection, self.register(connection), findings)
         self._warn(findings)
+        require(findings)
+        self._finish(findings, mark)
+
+    def check_again(self, campaign_id: int) -> list[Finding]:
+        """Return what the checks of a registered run see now, stored in place of what they saw before; a commit that does not hold goes."""
+        findings = self.findings()
+        self.objects.delete(self.output().mark_key)
+        with begin(self.state_url) as connection:
+            self._keep(connection, campaign_id, findings)
+        if not is_broken(findings):
+            self._finish(findings, None)
+        return findings
+
+    def _keep(self, connection: sa.Connection, campaign_id: int, findings: list[Finding]) -> None:
+        """Put checks of a campaign and their findings into state and log; where a law is broken they have failed."""
+        digest, word = self.output().digest, f"validation_{self.subject()}"
+        stages.record_stage(connection, digest, word, SCIENCE_VERSION, {}, version("dark-halo-scope"))
+        campaigns.link_stage(connection, campaign_id, word, digest)
+        store_findings(connection, digest, findings)
+        if is_broken(findings):
+            stages.fail_stage(connection, digest)
+        for found in findings:
+            for error in found.errors if isinstance(found, CouldNotRun) else ():
+                logger.error("validation of %s, %s: could not run", self.subject(), found.check, exc_info=error)
+
+    def _finish(self, findings: list[Finding], mark: dict[str, Any] | None) -> None:
+        """Commit checks that passed, unless they are, and say so in the state."""
         mark = mark or self._commit(findings)
         counts = mark["counts"]
         with begin(self.state_url) as connection:
-            stages.finish_stage(connection, target.digest, counts)
+            stages.finish_stage(connection, self.output().digest, counts)
         logger.info(
             "validation of %s: %d checks passed, %d warnings",
             self.subject(),
@@ -87,13 +109,6 @@ class ValidationTask(IdentifiedTask):
         counts = {"n_checks": len(findings), "n_warnings": sum(not found.is_ok for found in findings)}
         content = {"stage": f"validation_{self.subject()}", "digest": self.output().digest, "counts": counts}
         return self.output().commit(content, {self._key: record})
-
-    def _record(self, connection: sa.Connection, digest: str) -> None:
-        """Name the validation in the state and link it to the campaign."""
-        campaign_id = self.register(connection)
-        word = f"validation_{self.subject()}"
-        stages.record_stage(connection, digest, word, SCIENCE_VERSION, {}, version("dark-halo-scope"))
-        campaigns.link_stage(connection, campaign_id, word, digest)
 
     def _warn(self, findings: list[Finding]) -> None:
         """Log what a person should look at."""

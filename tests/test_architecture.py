@@ -32,6 +32,8 @@ ONLY_IN = {
     "botocore": "luigi_tasks/s3",
     "pyspark": "luigi_tasks/engines",
 }
+LAWS_MAY_RAISE = {"halo_core/stages/validation.py": 1}
+"""The one handler of every Exception: a law of validation that could not run becomes a failed finding."""
 CLOCKS = {"time": {"sleep"}, "datetime": {"UTC", "datetime", "timedelta", "timezone"}}
 """Modules that know the time, and what of them may be used in the core: waiting and types, no reading."""
 NOW = {"now", "utcnow", "today"}
@@ -223,7 +225,8 @@ def test_no_error_is_swallowed() -> None:
     assert list(broad_handlers(ast.parse("try:\n    f()\nexcept (ValueError, Exception):\n    pass"))) == [3]
     assert list(broad_handlers(ast.parse("try:\n    f()\nexcept:\n    x = 1"))) == [3]
     assert list(broad_handlers(ast.parse("try:\n    f()\nexcept BaseException:\n    close()\n    raise"))) == []
-    assert [f"{path}:{line}" for path, tree in sources().items() for line in broad_handlers(tree)] == []
+    found = {path: len([*broad_handlers(tree)]) for path, tree in sources().items()}
+    assert {path: n for path, n in found.items() if n} == LAWS_MAY_RAISE
 
 
 def test_the_pixel_scale_is_typed_once() -> None:

@@ -40,7 +40,7 @@ def test_the_demo_has_hosts_in_at_least_eight_sky_cells_of_each_split():
 def test_a_shipped_campaign_gives_every_parameter_a_value_and_no_other(name):
     campaign = _campaign(name)["campaign"]
     placed = {"survey_root", "survey_release", "parent", "parent_table", "bricks_table", "region_selections"}
-    placed |= {"objects_root", "state_url", "state_parents", "grid_path", "plan_only", "cache_mode"}
+    placed |= {"objects_root", "state_url", "state_parents", "grid_path", "plan_only", "cache_mode", "scores"}
     assert set(campaign) == set(RunCampaign.get_param_names(include_significant=True)) - placed
     parse_priors(dict(RunCampaign.priors.parse(campaign["priors"])))
     for tier in ("debug", "grid", "train"):

@@ -22,7 +22,6 @@ from halo_core.stages.injection import inject_brick
 from halo_core.stages.manifest import build_manifest
 from halo_core.stages.manifest_hosts import Draw
 from halo_core.stages.validation import require
-from halo_core.stages.validation_injection import check_injection
 from halo_core.stages.validation_injection_counts import count_injections
 from halo_core.survey.layout import plane_key
 from halo_core.survey.mock import MockSurvey
@@ -32,9 +31,9 @@ from luigi_tasks.objects import open_objects
 from tests.core.lensing import test_deflectors as deflector_laws
 from tests.core.stages import test_metrics as metric_laws
 from tests.core.stages import test_validation_manifest as manifest_checks
-from tests.core.stages.injection_scenes import CONFIG, TinyRun, inject, planes_of, sample_stamps, tiny_run, whole_bricks
+from tests.core.stages.injection_scenes import CONFIG, TinyRun, check_injection, inject, planes_of, sample_stamps, tiny_run, whole_bricks
 from tests.core.survey import test_photometry as photometry_laws
-from tests.fixtures.summaries import lost, summarised, summary_config, tables
+from tests.fixtures.summaries import facts_of, lost, summarised, summary_config, tables
 
 Patch = pytest.MonkeyPatch
 
@@ -94,7 +93,7 @@ def test_tasks_without_a_mask_that_are_counted_as_missed_are_caught(monkeypatch:
     monkeypatch.setattr(summary_rows, "require_measured", lambda *_: None)
     cells = summarised(tasks, results, config)
     assert cells["n_evaluated"][0].as_py() == 16
-    findings = validation_summary.check_summary(cells, [(tasks, results)], config)
+    findings = validation_summary.check_summary(cells, [(tasks, results)], config, facts=facts_of(tasks, results, config))
     assert "counts_add_up_to_manifest" in {finding.check for finding in findings if not finding.is_ok}
 
 

@@ -1,6 +1,1 @@
-"""The report of a campaign: one self-contained HTML page with tables, figures and pictures."""
-
-from halo_core.report.data import PlainTable, ReportData, Stamps
-from halo_core.report.page import render_report
-
-__all__ = ["PlainTable", "ReportData", "Stamps", "render_report"]
+"""The report of a campaign: one self-contained HTML page with tables, figures and pictures; and two campaigns side by side."""

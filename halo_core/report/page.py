@@ -1,32 +1,22 @@
-"""One self-contained HTML page from the data of a report: no script, no request to anywhere."""
+"""One self-contained HTML page from the data of a report: no request to anywhere, and whole without its script."""
 
-import re
 from collections.abc import Mapping
-from importlib import resources
+from dataclasses import replace
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from halo_core.records import Finding
-from halo_core.report.colour import png_data_uri, rgb, stretch_of
-from halo_core.report.data import PlainTable, ReportData, Stamps
-from halo_core.report.figures import FIGURE_AXES, completeness_figure, legend
-from halo_core.report.tables import (
-    controls_table,
-    counts_table,
-    findings_table,
-    from_rows,
-    headline_table,
-    losses_table,
-    marginal_table,
-    share,
-)
+from halo_core.report import queries, tables
+from halo_core.report.data import Gallery, PlainTable, ReportData
+from halo_core.report.figures import campaign_figures, svg
+from halo_core.report.pictures import pictures_of
+from halo_core.report.template import render
+from halo_core.report.words import experiments, magnifications
 
-SCIENCE_VERSION = 2
+SCIENCE_VERSION = 3
 """Raised whenever the code changes a byte of the page."""
 
 _MAX_LEFT_OUT = 12
-_NUMBERS = re.compile(r"[+-]?\d[\d,.]*( – \d[\d.]*)?")
 
 
 def render_report(data: ReportData) -> str:
@@ -42,31 +32,9 @@ def render_report(data: ReportData) -> str:
     str
         A whole document. Failed checks and errors stand above everything else.
     """
-    environment = Environment(loader=PackageLoader("halo_core.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"cell": cell_text, "numeric": is_numeric, "number_columns": number_columns}
-    style = Markup(resources.files("halo_core.report").joinpath("page.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html.j2").render(style=style, **_content(data))
-
-
-def cell_text(value: object) -> str:
-    """Return a table entry as text: None as a dash, whole numbers with thin spaces, other numbers with six digits."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", "\u202f")
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def is_numeric(value: object) -> bool:
-    """Return whether an entry is a number, or a text of numbers such as an interval."""
-    return (isinstance(value, (int, float)) and not isinstance(value, bool)) or (isinstance(value, str) and bool(_NUMBERS.fullmatch(value)))
-
-
-def number_columns(table: PlainTable) -> set[int]:
-    """Return the columns with a number, which are aligned to the right."""
-    return {place for row in table.rows for place, value in enumerate(row) if is_numeric(value)}
+    # Cells may come in hundreds of pieces, and each table is a look at all of them.
+    data = replace(data, cells=None if data.cells is None else data.cells.combine_chunks())
+    return render("page.html.j2", **_content(data))
 
 
 def failures(findings: list[Finding]) -> list[Finding]:
@@ -82,76 +50,80 @@ def _content(data: ReportData) -> dict[str, object]:
         "failures": failures(list(data.findings)),
         "warnings": [finding for finding in data.findings if not finding.is_ok and finding.severity == "warning"],
         "n_checks": len(data.findings),
-        "counts": counts_table(data.counts),
-        "headline": headline_table(data.cells, labels) if data.cells is not None else None,
-        "legend": legend(data.cells, labels) if data.cells is not None else [],
+        "criteria": labels,
+        "experiments": experiments(data.cells, labels, data.facts) if data.cells is not None else [],
+        "magnifications": magnifications(data.facts),
         "figures": _figures(data, labels),
-        "gallery": [_triplet(stamps) for stamps in data.gallery],
-        "controls": controls_table(data.controls, labels),
-        "losses": losses_table(data.losses),
-        "planes": from_rows("Planes of the survey, by reason", data.planes),
-        "scatter": _scatter_table(data, labels),
-        "cut_flow": from_rows("Cut flow of the parent catalogue", data.cut_flow),
-        "supply": from_rows("Strata, supply and reductions of the plan", data.supply),
-        "findings": findings_table(data.findings),
+        "galleries": [_gallery(gallery, data.campaign) for gallery in data.gallery],
+        **_state_tables(data),
+        **_object_tables(data),
+    }
+
+
+def _state_tables(data: ReportData) -> dict[str, PlainTable | None]:
+    """Return the tables whose rows stand in the state, each with its query."""
+    found = {
+        "headline": tables.headline_table(data.cells) if data.cells is not None else None,
+        "counts": tables.counts_table(data.counts),
+        "losses": tables.losses_table(data.losses),
+        "planes": tables.planes_table(data.planes),
+        "cut_flow": tables.from_rows("Cut flow of the parent catalogue", data.cut_flow),
+        "findings": tables.findings_table(data.findings),
+        "stages": tables.from_rows("Stages of this run", data.stages),
+        "cost": tables.cost_table(data.cost.stages),
+        "machines": tables.machines_table(data.cost.machines),
         "configuration": _mapping_table("Configuration", data.configuration),
-        "provenance": _mapping_table("Provenance", data.provenance),
+    }
+    return {name: None if table is None else replace(table, sql=queries.query(name, data.campaign)) for name, table in found.items()}
+
+
+def _object_tables(data: ReportData) -> dict[str, PlainTable]:
+    """Return the tables that stand in objects alone, each with where they are."""
+    found = {
+        "expected": (tables.expected_table(data.facts.get("expected", ())), "summary", "facts.json"),
+        "definition": (tables.definition_table(data.facts.get("definition", ())), "summary", "facts.json"),
+        "models": (tables.models_table(data.facts.get("models", ())), "summary", "facts.json"),
+        "psf": (tables.psf_table(data.facts.get("psf_provenance", ())), "summary", "facts.json"),
+        "controls": (tables.controls_table(data.controls), "summary", "controls.json"),
+        "scatter": (tables.scatter_table(data.region_scatter), "summary", "region_cells.parquet"),
+        "supply": (tables.from_rows("Strata, supply and reductions of the plan", data.supply), "manifest", "design.json"),
+        "provenance": (_mapping_table("Seeds, inputs, versions and processor of each stage", data.provenance), "", ""),
+    }
+    return {
+        name: replace(table, source=f"{data.sources[word]}/{file}" if word in data.sources else "")
+        for name, (table, word, file) in found.items()
     }
 
 
 def _figures(data: ReportData, labels: Mapping[str, str]) -> list[dict[str, object]]:
-    """Return figures, each with its table and the points that are not drawn."""
+    """Return figures, each with its table, the query behind it and the points that are not drawn."""
     if data.cells is None:
         return []
-    shown = []
-    for axis in FIGURE_AXES:
-        figure = completeness_figure(data.cells, axis, labels)
-        if figure is not None:
-            table = marginal_table(f"Numbers of the figure: {axis.heading.lower()}", axis.label, figure.rows, labels)
-            rest = len(figure.left_out) - _MAX_LEFT_OUT
-            shown.append(
-                {
-                    "heading": figure.heading,
-                    "svg": Markup(figure.svg),
-                    "description": figure.description,
-                    "table": table,
-                    "left_out": list(figure.left_out[:_MAX_LEFT_OUT]) + ([f"and {rest} more; see the table"] if rest > 0 else []),
-                    "is_snr": axis.axes == "snr_matched_r_bin",
-                }
-            )
+    shown: list[dict[str, object]] = []
+    for figure in campaign_figures(data.cells, labels, facts=data.facts, hosts=data.hosts):
+        rest = len(figure.notes) - _MAX_LEFT_OUT
+        sql = queries.figure_query(data.campaign, figure.table)
+        shown.append(
+            {
+                "heading": figure.heading,
+                "svg": Markup(svg(figure)),
+                "caption": figure.caption,
+                "description": figure.description,
+                "table": replace(tables.figure_table(figure.heading, figure.table), sql=sql),
+                "left_out": list(figure.notes[:_MAX_LEFT_OUT]) + ([f"and {rest} more; see the table"] if rest > 0 else []),
+            }
+        )
     return shown
 
 
-def _triplet(stamps: Stamps) -> dict[str, object]:
-    """Return the three pictures of an injection in one stretch."""
-    stretch = stretch_of(stamps.injected)
-    parts = (("injected", stamps.injected), ("host", stamps.host), ("arc", stamps.arc))
-    pictures = [{"name": name, "uri": png_data_uri(rgb(planes, stretch))} for name, planes in parts]
-    return {"title": stamps.title, "details": stamps.details, "pictures": pictures, "size": stamps.injected.shape[-1]}
-
-
-def _scatter_table(data: ReportData, labels: Mapping[str, str]) -> PlainTable:
-    """Return the scatter between regions, subset ``all``."""
-    headings = {
-        "tier": "tier",
-        "stamp_size": "stamp [pix]",
-        "criterion": "criterion",
-        "theta_e_arcsec": "θ_E [arcsec]",
-        "n_regions": "regions",
-        "std_between": "scatter without binomial noise",
-        "std_raw": "raw standard deviation",
+def _gallery(gallery: Gallery, campaign: str) -> dict[str, object]:
+    """Return a gallery with the pictures of its stamps and the query of their numbers."""
+    return {
+        "heading": gallery.heading,
+        "caption": gallery.caption,
+        "items": [{"stamps": stamps, "pictures": pictures_of(stamps)} for stamps in gallery.stamps],
+        "sql": queries.tasks_query(campaign, (stamps.task_id for stamps in gallery.stamps)),
     }
-    rows = [
-        {
-            **row,
-            "criterion": labels.get(str(row["criterion"]), row["criterion"]),
-            "std_between": share(row["std_between"], is_too_few=False),
-            "std_raw": share(row["std_raw"], is_too_few=False),
-        }
-        for row in data.region_scatter
-        if row["subset"] == "all"
-    ]
-    return from_rows("Scatter of completeness between regions", rows, headings=headings)
 
 
 def _mapping_table(caption: str, values: Mapping[str, object]) -> PlainTable:

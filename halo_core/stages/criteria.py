@@ -4,6 +4,7 @@ A criterion is met where every metric of the row reaches its minimum. Metrics ar
 score among them where the table carries one, and ``resolution`` = theta_e_arcsec / psf_fwhm_used_r_arcsec.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halo_core.errors import ConfigurationError
+from halo_core.records import RESULTS
 
 RESOLUTION = "resolution"
 """Name of the one metric that is not a column: theta_e over the r PSF size that was used."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,41 @@ def snr_matched(*, snr_matched_r_min: float) -> Criterion:
         is_truth_only=True,
         label=f"matched S/N(r) ≥ {snr_matched_r_min:g}",
     )
+
+
+def score_criteria(content: Mapping[str, object]) -> tuple[Criterion, ...]:
+    """Return the criteria on a detector's scores.
+
+    Parameters
+    ----------
+    content : mapping
+        ``{name: {"score": column, "minimum": number, "label": text}}``; a name is lower-case letters, digits and ``_``, the column one of
+        the table of scores in any case, the label may be left out.
+
+    Raises
+    ------
+    ConfigurationError
+        A name, key or value is not of this form, or the column is one of the results, which are no scores of a detector.
+    """
+    return tuple(_score_criterion(name, given) for name, given in content.items())
+
+
+def _score_criterion(name: str, given: object) -> Criterion:
+    """Return one criterion on a score."""
+    where = f"score_criteria: {name!r}"
+    form = 'it must be of the form {"score": "cnn_score", "minimum": 0.9, "label": "..."}, the label if wanted'
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(f"{where} is no name: lower-case letters, digits and _ are needed, a letter first")
+    if not isinstance(given, Mapping) or not {"score", "minimum"} <= set(given) <= {"score", "minimum", "label"}:
+        raise ConfigurationError(f"{where} is {given!r}; {form}")
+    score, minimum = given["score"], given["minimum"]
+    if not isinstance(score, str) or isinstance(minimum, bool) or not isinstance(minimum, (int, float)):
+        raise ConfigurationError(f"{where} is {dict(given)!r}; {form}")
+    column = score.lower()
+    if column == RESOLUTION or column in RESULTS.names or not column:
+        raise ConfigurationError(f"{where}: {score!r} is a column of the results and no detector's score; rename the column of your table")
+    label = str(given.get("label", f"{score} ≥ {minimum:g}"))
+    return Criterion(name=name, version=1, minimums=((column, float(minimum)),), is_truth_only=False, label=label)
 
 
 def meets(criterion: Criterion, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:

@@ -1,11 +1,14 @@
 """Parquet files of the stages: written the same way everywhere, stamps streamed brick by brick in bounded memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from halo_core.errors import ObjectStoreError
 
 _STAMP_ROW_GROUP = 250
 
@@ -16,8 +19,24 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a file that `write_table` or a `StampWriter` wrote."""
-    return pq.ParquetFile(path).read(columns=columns)
+    """Read a file that `write_table` or a `StampWriter` wrote.
+
+    Raises
+    ------
+    ObjectStoreError
+        There is no such file, or it is damaged.
+    """
+    with _named(path):
+        return pq.ParquetFile(path).read(columns=columns)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in errors of its reader, which do not."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ObjectStoreError(f"{path} cannot be read ({error}): it is not what was stored; remove it and run its stage again") from error
 
 
 class StampWriter:
@@ -56,6 +75,16 @@ class StampWriter:
 
 
 def read_matching(path: Path, column: str, values: Iterable[str]) -> pa.Table:
-    """Return the rows of a stamp file whose column holds one of the values; row groups that cannot hold one are not read."""
+    """Return the rows of a stamp file whose column holds one of the values, in the file's order.
+
+    Row groups are read one after the other, no more than one is in memory, and one that holds none is not read. Errors are those of
+    `read_table`.
+    """
     asked = pa.array(sorted(set(values)), type=pa.string())
-    return pq.read_table(path, filters=pc.field(column).isin(asked), partitioning=None)
+    with _named(path), pq.ParquetFile(path) as file:
+        found = [file.schema_arrow.empty_table()]
+        for group in range(file.num_row_groups):
+            rows = pc.indices_nonzero(pc.is_in(file.read_row_group(group, columns=[column])[column], value_set=asked))
+            if len(rows):
+                found.append(file.read_row_group(group).take(rows))
+    return pa.concat_tables(found)

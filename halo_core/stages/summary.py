@@ -33,7 +33,7 @@ from halo_core.stages.summary_pools import PoolCounts, Pooling, count_pools, cou
 from halo_core.stages.summary_rows import SUBSETS, Injections
 from halo_core.statistics.clustering import design_effects
 
-SCIENCE_VERSION: int = 1
+SCIENCE_VERSION: int = 2
 
 Values = NDArray[np.generic] | list[str] | list[float | int | str | None]
 Sets = Mapping[str, frozenset[int]]
@@ -56,7 +56,8 @@ def surface_axes(source: str | None) -> tuple[str, ...]:
 def marginal_axes(source: str | None) -> tuple[tuple[str, ...], ...]:
     """Return the key columns of each pooled table, coarser ones before the finer ones that borrow from them."""
     one_axis = tuple((name,) for name in (*surface_axes(source), "snr_matched_r_bin"))
-    return ((), *one_axis) if source is None else ((), *one_axis, ("theta_e_arcsec", "psf_fwhm_r_bin"))
+    two_axes = () if source is None else (("theta_e_arcsec", "psf_fwhm_r_bin"), ("theta_e_arcsec", "psfdepth_r_bin"))
+    return ((), *one_axis, *two_axes)
 
 
 def summarise(

@@ -4,18 +4,30 @@ What is kept does not depend on how rows fall into blocks: floating-point sums a
 the manifest, which is that of bricks, hosts and injections whatever the size of a block.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from halo_core.errors import AccountingError
 from halo_core.seeds import hash_order
 from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_controls import ControlCounts, count_controls
-from halo_core.stages.summary_rows import TASK_COLUMNS, Injections, experiments, injections_of, result_columns, selected
+from halo_core.stages.summary_rows import (
+    PSF_SOURCE_COLUMNS,
+    TASK_COLUMNS,
+    Experiment,
+    Injections,
+    evaluated,
+    experiments,
+    injections_of,
+    result_columns,
+    selected,
+)
 
 Blocks = Iterable[tuple[pa.Table, pa.Table]]
 """Manifest and results of each block; the blocks in order."""
@@ -23,13 +35,23 @@ Blocks = Iterable[tuple[pa.Table, pa.Table]]
 _ROWS_AT_ONCE = 500_000
 
 
+PsfSources = Counter[tuple[str, str, int | None]]
+"""Tasks by split, band and where the band's PSF size comes from."""
+
+
 @dataclass
 class ExperimentRows:
-    """One experiment of a campaign: its injections in the order of the manifest, and its controls counted by split."""
+    """One experiment of a campaign: its injections in the order of the manifest, and its controls counted by split.
+
+    ``psf_sources`` counts tasks, controls included. ``magnification`` has one entry for each evaluated injection that no earlier experiment
+    of the tier has evaluated: over the experiments of a tier, every physical injection once.
+    """
 
     key: dict[str, str | int]
     injections: Injections
     controls: dict[str, ControlCounts]
+    psf_sources: PsfSources
+    magnification: NDArray[np.float64]
 
 
 @dataclass
@@ -39,6 +61,8 @@ class _Parts:
     key: dict[str, str | int]
     injections: list[Injections] = field(default_factory=list)
     controls: dict[str, ControlCounts] = field(default_factory=dict)
+    psf_sources: PsfSources = field(default_factory=Counter)
+    magnification: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 def gather(blocks: Blocks, config: SummaryConfig) -> list[ExperimentRows]:
@@ -48,7 +72,8 @@ def gather(blocks: Blocks, config: SummaryConfig) -> list[ExperimentRows]:
     ----------
     blocks : iterable of (Table, Table)
         Manifest and results of each block, blocks in order; at least ``summary_rows.TASK_COLUMNS`` and
-        ``summary_rows.result_columns(config)``. Results of a block may stand in any order.
+        ``summary_rows.result_columns(config)``. Results of a block may stand in any order. The views of a physical injection stand in
+        one block.
     config : SummaryConfig
         Criteria, bins, limits.
 
@@ -64,11 +89,14 @@ def gather(blocks: Blocks, config: SummaryConfig) -> list[ExperimentRows]:
     keys: list[NDArray[np.uint64]] = []
     for tasks, results in in_parts(blocks, TASK_COLUMNS, result_columns(config)):
         keys.append(hash_order(tasks["task_id"].to_pylist()))
+        seen: dict[object, pa.ChunkedArray] = {}
         for experiment in experiments(tasks, results, config):
             parts = found.setdefault(tuple(str(value) for value in experiment.key.values()), _Parts(experiment.key))
             parts.injections.append(injections_of(experiment, config))
             for split, counts in count_controls(experiment, config).items():
                 parts.controls[split] = parts.controls.get(split, ControlCounts()) + counts
+            parts.psf_sources += _psf_sources(experiment)
+            parts.magnification.append(_new_magnifications(experiment, seen))
     _require_distinct(keys)
     return [_joined(found.pop(key)) for key in sorted(found)]
 
@@ -93,6 +121,30 @@ def n_repeated(keys: list[NDArray[np.uint64]]) -> int:
     return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
 
 
+def _psf_sources(experiment: Experiment) -> PsfSources:
+    """Return the tasks of an experiment by split, band and source of the band's PSF size."""
+    found: PsfSources = Counter()
+    for band in str(experiment.key["bandset"]):
+        both = pa.table([experiment.tasks["region_split"], experiment.results[PSF_SOURCE_COLUMNS[band]]], ["split", "source"])
+        for row in both.group_by(["split", "source"]).aggregate([([], "count_all")]).to_pylist():
+            found[row["split"], band, row["source"]] += row["count_all"]
+    return found
+
+
+def _new_magnifications(experiment: Experiment, seen: dict[object, pa.ChunkedArray]) -> NDArray[np.float64]:
+    """Return the magnification of each evaluated injection whose tier has not ``seen`` it in another experiment, and add those."""
+    is_counted = pc.and_(pa.array(evaluated(experiment.results)), pc.invert(experiment.tasks["is_control"]))
+    ids, tier = experiment.tasks["physical_id"].filter(is_counted), experiment.key["tier"]
+    magnification = experiment.results["magnification"].filter(is_counted)
+    if tier in seen:
+        is_new = pc.invert(pc.is_in(ids, value_set=seen[tier]))
+        ids, magnification = ids.filter(is_new), magnification.filter(is_new)
+        seen[tier] = pa.chunked_array([*seen[tier].chunks, *ids.chunks], ids.type)
+    else:
+        seen[tier] = ids
+    return np.asarray(magnification.to_numpy(), dtype=np.float64)
+
+
 def _require_distinct(keys: list[NDArray[np.uint64]]) -> None:
     """Raise where there is no task, or a task stands in two parts."""
     n_tasks, repeated = sum(map(len, keys)), n_repeated(keys)
@@ -104,4 +156,5 @@ def _require_distinct(keys: list[NDArray[np.uint64]]) -> None:
 
 def _joined(parts: _Parts) -> ExperimentRows:
     """Return what was gathered of one experiment, in one piece."""
-    return ExperimentRows(parts.key, Injections.join(parts.injections), parts.controls)
+    injections, magnification = Injections.join(parts.injections), np.concatenate(parts.magnification)
+    return ExperimentRows(parts.key, injections, parts.controls, parts.psf_sources, magnification)

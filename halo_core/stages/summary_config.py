@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
+from halo_core.constants import SPLITS
 from halo_core.errors import ConfigurationError
 from halo_core.stages.criteria import Criterion
 
@@ -28,6 +29,10 @@ class SummaryConfig:
         Bins are multiples of these widths, counted from 0; > 0.
     resolution_edges, snr_matched_r_edges : tuple of float
         Inner edges of the bins, rising; values outside fall in the open first and last bin.
+    model_fit_split, model_held_out_split : str
+        Splits that a smooth model is fitted to and checked on; they differ.
+    model_level : float
+        Two-sided level of a smooth model's intervals; 0 < level < 1.
     population_grids : tuple of str
         Grids whose parameters are drawn for each injection; their cells are keyed by bins alone.
     """
@@ -42,6 +47,9 @@ class SummaryConfig:
     psfdepth_bin_width_mag: float
     resolution_edges: tuple[float, ...]
     snr_matched_r_edges: tuple[float, ...]
+    model_fit_split: str
+    model_held_out_split: str
+    model_level: float
     population_grids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -59,7 +67,19 @@ class SummaryConfig:
         for name in ("psf_fwhm_bin_width_arcsec", "psfdepth_bin_width_mag"):
             if not getattr(self, name) > 0.0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}, it must be positive")
+        self._require_checkable_models()
         for name in ("resolution_edges", "snr_matched_r_edges"):
             edges = getattr(self, name)
             if not edges or any(right <= left for left, right in pairwise(edges)):
                 raise ConfigurationError(f"{name} is {edges}, rising numbers are needed")
+
+    def _require_checkable_models(self) -> None:
+        """Refuse splits that cannot fit and check a model, and a level that is none."""
+        splits = (self.model_fit_split, self.model_held_out_split)
+        if len(set(splits)) < len(splits) or not set(splits) <= set(SPLITS):
+            raise ConfigurationError(
+                f"model_fit_split and model_held_out_split are {' and '.join(splits)}; two of {', '.join(SPLITS)} are needed: "
+                "a model cannot be checked on the split it was fitted to"
+            )
+        if not 0.0 < self.model_level < 1.0:
+            raise ConfigurationError(f"model_level is {self.model_level}, it must lie within (0, 1), such as 0.95")

@@ -1,6 +1,6 @@
 """Injections as arrays: manifest and results of some blocks joined row by row, checked, one experiment at a time.
 
-An experiment is one (tier, grid, stamp size, bandset). Its cells depend on no other experiment's rows. A row takes about 75 bytes.
+An experiment is one (tier, grid, stamp size, bandset). Its cells depend on no other experiment's rows. A row takes about 85 bytes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from halo_core.constants import BANDS
 from halo_core.errors import AccountingError, ConventionError
 from halo_core.flags import LOSSES
 from halo_core.stages.criteria import RESOLUTION, meets
@@ -23,6 +24,7 @@ from halo_core.survey.regions import region_of
 EXPERIMENT_COLUMNS = ("tier", "grid", "stamp_size", "bandset")
 TASK_COLUMNS = (
     "task_id",
+    "physical_id",
     *EXPERIMENT_COLUMNS,
     "region_id",
     "region_split",
@@ -38,6 +40,9 @@ TASK_COLUMNS = (
     "sampling_weight",
 )
 """Columns of the manifest that the summary reads; a table with only these will do."""
+
+PSF_SOURCE_COLUMNS = {band: f"psf_source_{band}" for band in BANDS}
+"""Column of the results that says where a band's PSF size comes from."""
 
 SUBSETS = ("all", "clean")
 
@@ -57,7 +62,8 @@ class Experiment:
 class Injections:
     """Injections of one experiment that enter one subset; every array has shape (n,).
 
-    ``recovered`` is False where a row was not evaluated: read it only under ``is_evaluated``. ``sky_cell`` is the nested HEALPix cell.
+    ``recovered`` is False where a row was not evaluated: read it only under ``is_evaluated``. ``sky_cell`` is the nested HEALPix cell,
+    ``resolution`` theta_e over the r PSF size.
     """
 
     is_evaluated: NDArray[np.bool_]
@@ -67,6 +73,7 @@ class Injections:
     sky_cell: NDArray[np.int64]
     region_id: NDArray[np.int64]
     snr_matched_r: NDArray[np.float64]
+    resolution: NDArray[np.float64]
     recovered: Mapping[str, NDArray[np.bool_]]
     axes: Mapping[str, Axis]
 
@@ -102,7 +109,7 @@ class Injections:
         )
 
 
-_ARRAYS = ("is_evaluated", "is_clean", "flags", "weight", "sky_cell", "region_id", "snr_matched_r")
+_ARRAYS = ("is_evaluated", "is_clean", "flags", "weight", "sky_cell", "region_id", "snr_matched_r", "resolution")
 
 
 def result_columns(config: SummaryConfig) -> tuple[str, ...]:
@@ -116,6 +123,8 @@ def result_columns(config: SummaryConfig) -> tuple[str, ...]:
         "bad_pixel_frac",
         "wise_brightmask_frac",
         "psf_fwhm_used_r_arcsec",
+        "magnification",
+        *PSF_SOURCE_COLUMNS.values(),
     )
     metrics = (metric for criterion in config.criteria for metric in criterion.metrics if metric != RESOLUTION)
     return tuple(dict.fromkeys((*fixed, *metrics)))
@@ -133,7 +142,7 @@ def experiments(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> It
     """
     tasks = selected(tasks, TASK_COLUMNS, "manifest")
     results = selected(results, result_columns(config), "results")
-    result_row = _result_rows(tasks, results)
+    result_row = result_rows(tasks, results)
     names = [name_axis(name, tasks[name]) for name in EXPERIMENT_COLUMNS]
     codes = np.ravel_multi_index(tuple(axis.codes for axis in names), tuple(len(axis.values) for axis in names))
     for code in np.unique(codes):
@@ -172,6 +181,7 @@ def injections_of(experiment: Experiment, config: SummaryConfig) -> Injections:
         sky_cell=region_of(_floats(tasks, "ra"), _floats(tasks, "dec"), config.cluster_nside),
         region_id=_numpy(tasks, "region_id").astype(np.int64),
         snr_matched_r=np.where(is_evaluated, numbers["snr_matched_r"], np.nan),
+        resolution=np.where(is_evaluated, numbers[RESOLUTION], np.nan),
         recovered={criterion.name: meets(criterion, numbers) & is_evaluated for criterion in config.criteria},
         axes=_axes(experiment, tasks, numbers, config),
     )
@@ -216,7 +226,8 @@ def control_numbers(results: pa.Table, metrics: tuple[str, ...]) -> dict[str, ND
 
 def _numbers(results: pa.Table, config: SummaryConfig) -> dict[str, NDArray[np.float64]]:
     """Return every numeric column of the results that an evaluated injection must have."""
-    return {name: _floats(results, name) for name in result_columns(config) if name not in ("task_id", "cutout_ok", "metrics_ok", "flags")}
+    others = ("task_id", "cutout_ok", "metrics_ok", "flags", *PSF_SOURCE_COLUMNS.values())
+    return {name: _floats(results, name) for name in result_columns(config) if name not in others}
 
 
 def _axes(experiment: Experiment, tasks: pa.Table, numbers: Mapping[str, NDArray[np.float64]], config: SummaryConfig) -> dict[str, Axis]:
@@ -247,8 +258,8 @@ def _source_axis(experiment: Experiment, tasks: pa.Table, config: SummaryConfig)
     return value_axis("src_mag_r", painted - extinction_mag("r", _floats(tasks, "ebv")), digits=_MAG_DIGITS)
 
 
-def _result_rows(tasks: pa.Table, results: pa.Table) -> NDArray[np.int64]:
-    """Return the row of each task's result, or raise unless they pair one to one; where their ids are equal row by row they may repeat."""
+def result_rows(tasks: pa.Table, results: pa.Table) -> NDArray[np.int64]:
+    """Return the row of each task's result: they pair one to one, else AccountingError, or their ids are equal row by row."""
     task_id, result_id = tasks["task_id"].combine_chunks(), results["task_id"].combine_chunks()
     if task_id.equals(result_id):
         return np.arange(len(task_id))

@@ -1,13 +1,14 @@
 """The law across stages: planned = built = processed = summarised, for every tier, split and stamp size."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from halo_core.records import Finding
 from halo_core.stages.planning import PlanRow
-from halo_core.stages.validation import expect
+from halo_core.stages.validation_checks import Check, Verdict, run_checks
 
 STAGE = "campaign"
 
@@ -40,19 +41,31 @@ def check_campaign(
     n_orphans : int
         Results in the state that belong to no task.
     """
-    planned = {(row.tier, row.split, size): row.n_physical * n_bandsets for row in plan for size in stamp_sizes}
-    injections = {(row.tier, row.split, size): row.n_injections * n_bandsets for row in plan for size in stamp_sizes}
-    by_key = {(a["tier"], a["region_split"], a["stamp_size"]): a for a in accounts}
-    built = {key: a["n_planned"] for key, a in by_key.items()}
-    processed = {key: a["n_processed"] for key, a in by_key.items()}
-    judged = {key: a["n_evaluated"] + a["n_not_evaluated"] for key, a in by_key.items()}
-    return [
-        _equal("built_is_planned", built, planned, "Rows in the state, by tier, split and size, against the plan."),
-        _equal("processed_is_built", processed, built, "Results in the state against tasks."),
-        _equal("judged_is_processed", judged, processed, "Evaluated plus not evaluated against results."),
-        _equal("summarised_is_planned", _summarised(cells), injections, "Injections in the completeness tables against the plan."),
-        expect(STAGE, "no_orphans", is_ok=n_orphans == 0, observed=n_orphans, expected=0, sentence="Results that belong to no task."),
-    ]
+    return run_checks(STAGE, _CHECKS, _Books(plan, stamp_sizes, n_bandsets, accounts, cells, n_orphans))
+
+
+@dataclass(frozen=True)
+class _Books:
+    """What `check_campaign` is given, and the book of each step by tier, split and size."""
+
+    plan: Sequence[PlanRow]
+    stamp_sizes: Sequence[int]
+    n_bandsets: int
+    accounts: Sequence[Mapping[str, Any]]
+    cells: pa.Table
+    n_orphans: int
+
+    def planned(self) -> dict[Key, int]:
+        """Return the planned tasks."""
+        return {(row.tier, row.split, size): row.n_physical * self.n_bandsets for row in self.plan for size in self.stamp_sizes}
+
+    def injections(self) -> dict[Key, int]:
+        """Return the planned tasks that are no controls."""
+        return {(row.tier, row.split, size): row.n_injections * self.n_bandsets for row in self.plan for size in self.stamp_sizes}
+
+    def counted(self, *names: str) -> dict[Key, int]:
+        """Return the sum of some counts of the state."""
+        return {(a["tier"], a["region_split"], a["stamp_size"]): sum(a[name] for name in names) for a in self.accounts}
 
 
 def _summarised(cells: pa.Table) -> dict[Key, int]:
@@ -69,15 +82,34 @@ def _summarised(cells: pa.Table) -> dict[Key, int]:
     return {key: found.pop() if len(found) == 1 else -1 for key, found in counts.items()}
 
 
-def _equal(check: str, observed: Mapping[Key, int], expected: Mapping[Key, int], sentence: str) -> Finding:
-    """Return the finding that two books agree in every line; an empty book fails."""
+def _equal(observed: Mapping[Key, int], expected: Mapping[Key, int]) -> Verdict:
+    """Return whether two books agree in every line; an empty book fails."""
     keys = sorted(observed.keys() | expected.keys())
     wrong = [f"{key}: {observed.get(key, 0)} for {expected.get(key, 0)}" for key in keys if observed.get(key, 0) != expected.get(key, 0)]
-    return expect(
-        STAGE,
-        check,
-        is_ok=bool(keys) and not wrong,
-        observed="; ".join(wrong[:5]) or f"{sum(observed.values())} in {len(keys)} lines",
-        expected=f"{sum(expected.values())} in {len(expected)} lines",
-        sentence=sentence,
-    )
+    seen = "; ".join(wrong[:5]) or f"{sum(observed.values())} in {len(keys)} lines"
+    return Verdict(bool(keys) and not wrong, seen, f"{sum(expected.values())} in {len(expected)} lines")
+
+
+_CHECKS: tuple[Check[_Books], ...] = (
+    Check(
+        "built_is_planned",
+        "Rows in the state, by tier, split and size, against the plan.",
+        lambda books: _equal(books.counted("n_planned"), books.planned()),
+    ),
+    Check(
+        "processed_is_built",
+        "Results in the state against tasks.",
+        lambda books: _equal(books.counted("n_processed"), books.counted("n_planned")),
+    ),
+    Check(
+        "judged_is_processed",
+        "Evaluated plus not evaluated against results.",
+        lambda books: _equal(books.counted("n_evaluated", "n_not_evaluated"), books.counted("n_processed")),
+    ),
+    Check(
+        "summarised_is_planned",
+        "Injections in the completeness tables against the plan.",
+        lambda books: _equal(_summarised(books.cells), books.injections()),
+    ),
+    Check("no_orphans", "Results that belong to no task.", lambda books: Verdict(books.n_orphans == 0, str(books.n_orphans), "0")),
+)

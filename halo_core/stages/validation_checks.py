@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
 from halo_core.records import Finding
+from halo_core.stages.validation import Raised, attempt
 
 Seen = TypeVar("Seen")
 
@@ -17,6 +18,22 @@ class Verdict(NamedTuple):
     is_ok: bool
     observed: str
     expected: str
+
+
+class Law(Protocol):
+    """What a finding says of any law."""
+
+    @property
+    def name(self) -> str:
+        """Name of the check."""
+
+    @property
+    def sentence(self) -> str:
+        """The law in words."""
+
+    @property
+    def severity(self) -> Literal["error", "warning"]:
+        """Whether breaking it stops the run."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +47,15 @@ class Check(Generic[Seen]):
 
 
 def run_checks(stage: str, checks: Sequence[Check[Seen]], seen: Seen) -> list[Finding]:
-    """Return one finding per check, passed or not."""
-    findings = []
-    for check in checks:
-        verdict = check.function(seen)
-        findings.append(Finding(stage, check.name, verdict.is_ok, check.severity, verdict.observed, verdict.expected, check.sentence))
-    return findings
+    """Return one finding per check, passed or not; one that raised has failed."""
+    return [finding_of(stage, check, attempt(check.function, seen)) for check in checks]
+
+
+def finding_of(stage: str, law: Law, verdict: Verdict | Raised) -> Finding:
+    """Return the finding of a law, from its verdict or what it raised."""
+    if isinstance(verdict, Raised):
+        return verdict.finding(stage, law.name, law.sentence)
+    return Finding(stage, law.name, verdict.is_ok, law.severity, verdict.observed, verdict.expected, law.sentence)
 
 
 def schema_verdict(table: pa.Table, schema: pa.Schema) -> Verdict:

@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,14 @@ from halo_core.flags import LOSSES, Flag
 from halo_core.records import RESULTS
 from halo_core.seeds import hash_order
 from halo_core.stages.summary_blocks import n_repeated
+from halo_core.stages.validation import Raised, Tally
 
 SAMPLE_SIZE = 24
+"""Least number of evaluated injections that are looked at closely, and how many of them beside the survey."""
+
+SAMPLE_SHARE = 0.01
+"""Share of the evaluated injections that are looked at closely."""
+
 TASK_COLUMNS = (
     *("task_id", "physical_id", "block", "brickname", "is_control", "bandset", "stamp_size"),
     *(f"src_flux_{band}_nmgy" for band in BANDS),
@@ -26,6 +33,13 @@ TASK_COLUMNS = (
 
 RESULT_COLUMNS = tuple(RESULTS.names)
 
+FLUX_TOLERANCE = 1e-6
+"""Relative difference of a recorded flux from magnification x unlensed flux x share inside."""
+
+INSIDE_MAX = 1.002
+"""Largest share of an arc inside its stamp: 1 and the accuracy of the renderer."""
+
+_SAMPLED_BELOW = f"{round(SAMPLE_SHARE * 16**12):012x}"
 _FROM_TASKS = tuple(name for name in TASK_COLUMNS if name not in ("block", "brickname", "bandset"))
 
 Mask = NDArray[np.bool_]
@@ -44,8 +58,8 @@ class InjectionCounts:
         Tasks and results of every block have the same ids.
     n_rows : int
         Rows that were looked at: pairs of a task and its result.
-    n_injections : int
-        Evaluated injections, controls left out.
+    n_planned, n_injections : int
+        Injections, and evaluated ones, controls left out.
     n_broken : Counter of str
         Rows that break each law of ``ROW_LAWS``, by its name.
     n_magnifications, n_physical : int
@@ -53,7 +67,10 @@ class InjectionCounts:
     bricknames, bandsets : set of str
         Those of the manifest.
     sample : list of (str, int)
-        Task and block of the injections that are looked at closely: the first evaluated ones in the order of their ids, which are hashes.
+        Task and block of the injections that are looked at closely, in the order of their ids, which are hashes: the evaluated ones
+        whose ids are in the first ``SAMPLE_SHARE`` of all ids, and the first ``SAMPLE_SIZE`` where these are fewer.
+    raised : dict of str to Raised
+        What laws of ``ROW_LAWS`` raised that could not run, by name.
     """
 
     n_tasks: int = 0
@@ -61,6 +78,7 @@ class InjectionCounts:
     n_distinct: int = 0
     is_paired: bool = True
     n_rows: int = 0
+    n_planned: int = 0
     n_injections: int = 0
     n_broken: Counter[str] = field(default_factory=Counter)
     n_magnifications: int = 0
@@ -68,6 +86,7 @@ class InjectionCounts:
     bricknames: set[str] = field(default_factory=set)
     bandsets: set[str] = field(default_factory=set)
     sample: list[tuple[str, int]] = field(default_factory=list)
+    raised: dict[str, Raised] = field(default_factory=dict)
 
 
 def count_injections(blocks: Iterable[tuple[pa.Table, pa.Table]]) -> InjectionCounts:
@@ -78,13 +97,17 @@ def count_injections(blocks: Iterable[tuple[pa.Table, pa.Table]]) -> InjectionCo
     blocks : iterable of (Table, Table)
         Of each block ``TASK_COLUMNS`` of the manifest and ``records.RESULTS``; rows in any order.
     """
-    counts, keys, has_gain = InjectionCounts(), list[NDArray[np.uint64]](), False
+    counts, keys, sample, has_gain = InjectionCounts(), list[NDArray[np.uint64]](), _Sample(), False
+    tally = Tally({name: partial(_n_broken, name) for name in ROW_LAWS})
     for tasks, results in blocks:
         keys.append(hash_order(results["task_id"].to_pylist()))
         both = _joined(counts, tasks, results)
-        counts.n_broken.update({name: int(np.count_nonzero(law(both))) for name, (law, _) in ROW_LAWS.items()})
+        tally.add(both)
+        sample.add(both)
         has_gain = has_gain or any(bool(np.isfinite(both[f"electrons_per_nmgy_{band}"]).any()) for band in BANDS)
         _add_views(counts, both)
+    counts.n_broken.update({name: found[name] for name, found in tally.counts.items()})
+    counts.raised, counts.sample = tally.raised, sample.chosen()
     if not has_gain:
         counts.n_broken[GAIN] = 0
     counts.n_distinct = counts.n_results - n_repeated(keys)
@@ -103,12 +126,36 @@ def _joined(counts: InjectionCounts, tasks: pa.Table, results: pa.Table) -> Both
     both = {name: right[name].to_numpy()[:n] for name in _FROM_TASKS}
     both |= {f"has_{band}": pc.match_substring(right["bandset"], band).to_numpy()[:n] for band in BANDS}
     both |= {name: left[name].to_numpy()[:n] for name in left.column_names if name not in ("task_id", "block")}
+    both["block"] = right["block"].to_numpy()[:n]
     both["is_injected"] = both["metrics_ok"] & ~both["is_control"]
     counts.n_rows += n
+    counts.n_planned += int(np.count_nonzero(~both["is_control"]))
     counts.n_injections += int(np.count_nonzero(both["is_injected"]))
-    new = zip(both["task_id"][both["is_injected"]].tolist(), right["block"].to_numpy()[:n][both["is_injected"]].tolist(), strict=True)
-    counts.sample = heapq.nsmallest(SAMPLE_SIZE, [*counts.sample, *heapq.nsmallest(SAMPLE_SIZE, new)])
     return both
+
+
+def _n_broken(name: str, both: Both) -> Counter[str]:
+    """Return how many rows break a law."""
+    return Counter({name: int(np.count_nonzero(ROW_LAWS[name][0](both)))})
+
+
+class _Sample:
+    """The injections that are looked at closely, as far as the blocks were seen; their order does not matter."""
+
+    def __init__(self) -> None:
+        self._first: list[tuple[str, int]] = []
+        self._below: list[tuple[str, int]] = []
+
+    def add(self, both: Both) -> None:
+        """Look through the evaluated injections of a block."""
+        rows = both["is_injected"]
+        found = list(zip(both["task_id"][rows].tolist(), both["block"][rows].tolist(), strict=True))
+        self._below += [one for one in found if one[0] < _SAMPLED_BELOW]
+        self._first = heapq.nsmallest(SAMPLE_SIZE, [*self._first, *heapq.nsmallest(SAMPLE_SIZE, found)])
+
+    def chosen(self) -> list[tuple[str, int]]:
+        """Return task and block of those that are looked at."""
+        return sorted(self._below) if len(self._below) > SAMPLE_SIZE else self._first
 
 
 def _add_views(counts: InjectionCounts, both: Both) -> None:
@@ -173,7 +220,7 @@ def _flux_is_magnification_times_unlensed(both: Both) -> Mask:
         product = both["magnification"] * both[f"src_flux_{band}_nmgy"] * inside
         total = both[f"total_injected_flux_{band}_nmgy"]
         known = np.isfinite(total)
-        bad |= known & (~np.isclose(product, total, rtol=1e-6, atol=0.0) | (inside <= 0.0) | (inside > 1.002))
+        bad |= known & (~np.isclose(product, total, rtol=FLUX_TOLERANCE, atol=0.0) | (inside <= 0.0) | (inside > INSIDE_MAX))
     return bad
 
 

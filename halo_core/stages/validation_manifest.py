@@ -7,6 +7,7 @@ injection, about 150 bytes, and the parents are read once more, table by table.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 
@@ -14,7 +15,8 @@ from halo_core.records import MANIFEST, Finding
 from halo_core.stages import validation_manifest_design as design
 from halo_core.stages import validation_manifest_values as values
 from halo_core.stages.manifest_config import ManifestConfig
-from halo_core.stages.validation_checks import Check, Verdict, nulls_verdict, run_checks, schema_verdict
+from halo_core.stages.validation import Tally
+from halo_core.stages.validation_checks import Check, Verdict, finding_of, nulls_verdict, run_checks, schema_verdict
 from halo_core.stages.validation_manifest_design import Whole
 from halo_core.stages.validation_manifest_ledger import Ledger
 from halo_core.stages.validation_manifest_view import ManifestEvidence, ManifestPart, in_parts
@@ -32,6 +34,7 @@ class RowLaw:
     sentence: str
     count: Callable[[ManifestPart], Counter[str]]
     expected: str
+    severity: Literal["error", "warning"] = "error"
 
 
 ROW_LAWS: tuple[RowLaw, ...] = (
@@ -115,21 +118,22 @@ def check_manifest(blocks: Iterable[pa.Table], config: ManifestConfig, evidence:
     and the finding that says so is a failed error.
     """
     entry = _Entry(evidence, schema_verdict(MANIFEST.empty_table(), MANIFEST), nulls_verdict(MANIFEST.empty_table(), MANIFEST))
-    ledger, bad = Ledger(), {law.name: Counter[str]() for law in ROW_LAWS}
+    ledger, tally = Ledger(), Tally({law.name: law.count for law in ROW_LAWS})
     for tasks in in_parts(_sound(blocks, entry)):
         entry.nulls = nulls_verdict(tasks, MANIFEST)
         if not entry.nulls.is_ok:
             break
         part = ManifestPart(tasks, config, evidence.grids)
         ledger.add(part)
-        for law in ROW_LAWS:
-            bad[law.name] += law.count(part)
+        tally.add(part)
     findings = []
     for check in _ENTRY:
         findings += run_checks(STAGE, (check,), entry)
         if not findings[-1].is_ok:
             return findings
-    findings += [_of_rows(law, bad[law.name], ledger.n_rows) for law in ROW_LAWS]
+    findings += [
+        finding_of(STAGE, law, tally.raised.get(law.name) or _of_rows(law, tally.counts[law.name], ledger.n_rows)) for law in ROW_LAWS
+    ]
     return findings + run_checks(STAGE, (*DESIGN_LAWS, _apart(evidence)), Whole(ledger, config, evidence))
 
 
@@ -144,10 +148,9 @@ def _sound(blocks: Iterable[pa.Table], entry: _Entry) -> Iterator[pa.Table]:
             yield tasks
 
 
-def _of_rows(law: RowLaw, bad: Counter[str], n_rows: int) -> Finding:
-    """Return the finding of a law of rows."""
-    observed = f"of {n_rows} rows break it: {dict(sorted(bad.items())) or 'none'}"
-    return Finding(STAGE, law.name, not bad, "error", observed, law.expected, law.sentence)
+def _of_rows(law: RowLaw, bad: Counter[str], n_rows: int) -> Verdict:
+    """Return the verdict of a law of rows."""
+    return Verdict(not bad, f"of {n_rows} rows break it: {dict(sorted(bad.items())) or 'none'}", law.expected)
 
 
 def _apart(evidence: ManifestEvidence) -> Check[Whole]:

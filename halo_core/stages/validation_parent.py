@@ -25,7 +25,8 @@ from halo_core.stages.parent_cells import cell_of, in_order, split_by_cell
 from halo_core.stages.parent_config import EXTERNAL, ParentConfig
 from halo_core.stages.parent_flow import Survivors, apply_cuts
 from halo_core.stages.parent_variants import VARIANTS, variant_mask
-from halo_core.stages.validation_checks import Verdict, none_of, nulls_verdict, schema_verdict
+from halo_core.stages.validation import Tally, attempt
+from halo_core.stages.validation_checks import Verdict, finding_of, none_of, nulls_verdict, schema_verdict
 from halo_core.survey.bricks import brick_at, brick_by_id
 from halo_core.survey.regions import near_other_split, region_of, split_of
 
@@ -68,11 +69,6 @@ class Law:
     verdict: Callable[[Counts], Verdict]
     severity: Literal["error", "warning"] = "error"
 
-    def finding(self, counts: Counts) -> Finding:
-        """Return what the law sees."""
-        verdict = self.verdict(counts)
-        return Finding("parent", self.name, verdict.is_ok, self.severity, verdict.observed, verdict.expected, self.sentence)
-
 
 def check_parent(
     parents: pa.Table | Callable[[], Iterable[pa.Table]], config: ParentConfig, *, bricks: pa.Table, has_given_splits: bool
@@ -99,30 +95,37 @@ def check_parent(
     entry = _entry_findings(ParentView(part, config, known) for part in read())
     if not entry[-1].is_ok:
         return entry
+    laws = (_unique(), *_COMMON, *(() if has_given_splits else _OWN_SPLITS))
+    laws += (*(() if config.variant == EXTERNAL else _selection(config)), _apart(config, has_given_splits=has_given_splits))
+    tally = Tally({law.name: law.count for law in laws})
+    for part in read():
+        tally.add(ParentView(part, config, known))
+    verdicts = (tally.raised.get(law.name) or attempt(law.verdict, tally.counts[law.name]) for law in laws)
+    return [*entry, *(finding_of("parent", law, verdict) for law, verdict in zip(laws, verdicts, strict=True))]
+
+
+def _unique() -> Law:
+    """Return the law of galaxies that stand once, which is counted over all parts together."""
+    unique, repeats = _Unique(), _none("rows repeat a galaxy or have another's host_id")
+    return Law("hosts_unique", "Each galaxy stands once, under its own host_id.", unique.add, lambda _: repeats(unique.counts()))
+
+
+def _apart(config: ParentConfig, *, has_given_splits: bool) -> Law:
+    """Return the law of separate splits, which is counted over all parts together."""
     apart = SplitsApart(2.0 * config.guard_arcsec)
-    laws = (*_COMMON, *(() if has_given_splits else _OWN_SPLITS), *(() if config.variant == EXTERNAL else _selection(config)))
-    unique, counts = _Unique(), {law.name: Counter[str]() for law in laws}
-    for view in (ParentView(part, config, known) for part in read()):
-        for law in laws:
-            counts[law.name].update(law.count(view))
-        unique.add(view)
+    what = f"eligible hosts within {apart.radius_arcsec:.1f} arcsec of another split's"
+
+    def add(view: ParentView) -> Counts:
+        """Note the eligible hosts of a part."""
         rows = view.eligible
         apart.add(view.column("ra")[rows], view.column("dec")[rows], view.column("region_split")[rows].astype(str))
-    repeats = _none("rows repeat a galaxy or have another's host_id")
-    own = Law("hosts_unique", "Each galaxy stands once, under its own host_id.", _nothing, repeats)
-    far = Law(
-        "splits_apart",
-        "No two splits share a pixel.",
-        _nothing,
-        _none(f"eligible hosts within {apart.radius_arcsec:.1f} arcsec of another split's"),
-        "warning" if has_given_splits else "error",
-    )
-    return [
-        *entry,
-        own.finding(unique.counts()),
-        *(law.finding(counts[law.name]) for law in laws),
-        far.finding(Counter(bad=apart.n_close(), rows=apart.n_hosts)),
-    ]
+        return Counter()
+
+    def verdict(_: Counts) -> Verdict:
+        """Return whether no two are too near."""
+        return none_of(apart.n_close(), apart.n_hosts, what)
+
+    return Law("splits_apart", "No two splits share a pixel.", add, verdict, "warning" if has_given_splits else "error")
 
 
 def _parts(parents: pa.Table) -> Iterator[pa.Table]:
@@ -181,11 +184,6 @@ def _none(what: str) -> Callable[[Counts], Verdict]:
     return lambda counts: none_of(counts["bad"], counts["rows"], what)
 
 
-def _nothing(_: ParentView) -> Counts:
-    """Count nothing: the law is counted over all parts together."""
-    return Counter()
-
-
 class _Unique:
     """Whether each galaxy stands once: within a part at once, over parts for the bricks that several of them hold."""
 
@@ -193,7 +191,7 @@ class _Unique:
         self._keys: list[NDArray[np.int64]] = []
         self._n_wrong = self._n_rows = 0
 
-    def add(self, view: ParentView) -> None:
+    def add(self, view: ParentView) -> Counts:
         """Note the galaxies of a part."""
         parents = view.parents
         texts = {name: parents[name].cast(pa.string()) for name in ("release", "brickid", "objid", "brickname")}
@@ -203,6 +201,7 @@ class _Unique:
         self._n_wrong += parents.num_rows - int(pc.sum(is_own, min_count=0).as_py())
         self._n_rows += parents.num_rows
         self._keys.append(np.column_stack([parents[name].fill_null(-1).to_numpy() for name in _KEY]))
+        return Counter()
 
     def counts(self) -> Counts:
         """Return how many rows repeat a galaxy or bear another's name."""

@@ -4,7 +4,7 @@ Counts are made anew, block by block from the tables and with pyarrow's own grou
 zero rows or an unknown id is a failed finding, never a pass.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -15,15 +15,18 @@ from halo_core.records import CELLS, Finding
 from halo_core.stages.summary import SOURCES, marginal_axes, surface_axes
 from halo_core.stages.summary_blocks import Blocks
 from halo_core.stages.summary_config import SummaryConfig
+from halo_core.stages.summary_facts import Facts
 from halo_core.stages.summary_rows import EXPERIMENT_COLUMNS, SUBSETS
+from halo_core.stages.validation import judged
 from halo_core.stages.validation_summary_counts import InputCounts, count_inputs
+from halo_core.stages.validation_summary_facts import check_facts
 
 _POOL = (*EXPERIMENT_COLUMNS, "criterion", "subset", "selection_set_id", "region_split")
 _AXES = (*(name for name in CELLS.names if name.endswith("_bin")), "theta_e_arcsec", "src_dmag", "src_mag_r", "src_reff_arcsec")
 _COUNTS = ("n_task", "n_evaluated", "n_not_evaluated", "n_recovered")
 _EVALUATED_COUNTS = ("n_evaluated", "n_recovered")
 _READ = (
-    *("cell", "axes", *_POOL, *_AXES, *_COUNTS, "completeness", "interval_note", "bound_lower", "bound_upper"),
+    *("cell", "axes", *_POOL, *_AXES, *_COUNTS, "bin_upper", "completeness", "interval_note", "bound_lower", "bound_upper"),
     *("lower_68", "upper_68", "lower_95", "upper_95", "completeness_weighted"),
     *("weighted_lower_68", "weighted_upper_68", "weighted_lower_95", "weighted_upper_95"),
 )
@@ -49,7 +52,7 @@ class _Input:
         return self.counts.injections
 
 
-def check_summary(cells: pa.Table, blocks: Blocks, config: SummaryConfig) -> list[Finding]:
+def check_summary(cells: pa.Table, blocks: Blocks, config: SummaryConfig, *, facts: Facts) -> list[Finding]:
     """Return the findings of every check of a summary, passed and failed.
 
     Parameters
@@ -60,6 +63,8 @@ def check_summary(cells: pa.Table, blocks: Blocks, config: SummaryConfig) -> lis
         Manifest and results of each block the cells were made from; at least the columns the summary reads.
     config : SummaryConfig
         What the cells were made with.
+    facts : Facts
+        From ``summary_facts.summary_facts``, as written.
     """
     counts = count_inputs(blocks, config)
     shape = [
@@ -72,17 +77,11 @@ def check_summary(cells: pa.Table, blocks: Blocks, config: SummaryConfig) -> lis
     if not all(finding.is_ok for finding in shape):
         return shape
     given = _Input(cells.select(list(_READ)).to_pylist(), counts, config)
-    return [*shape, *(_guarded(check, given) for check in _CHECKS)]
-
-
-def _guarded(check: Callable[[_Input], Finding], given: _Input) -> Finding:
-    """Return the finding of a check; an input that it cannot account for is a failure of that check."""
-    try:
-        return check(given)
-    except AccountingError as error:
-        return _finding(
-            check.__name__.lstrip("_"), False, str(error), "tables that can be accounted for", "The inputs contradict themselves."
-        )
+    return [
+        *shape,
+        *(judged("summary", check.__name__.lstrip("_"), check, given) for check in _CHECKS),
+        *check_facts(facts, given.cells, counts, config),
+    ]
 
 
 def _ids_match(given: _Input) -> Finding:

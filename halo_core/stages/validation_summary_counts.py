@@ -3,6 +3,7 @@
 The counts are made with pyarrow's own grouping, not with the summary's pools.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -37,6 +38,10 @@ class InputCounts:
         Why the injections cannot be counted; empty where they were.
     injections : dict of tuple to tuple of int
         By ``KEYS``: injections, evaluated ones, and those that meet each criterion.
+    tasks : dict of tuple to int
+        By ``KEYS``: tasks, controls included.
+    physical : dict of tuple to (int, float)
+        By tier and grid: physical injections that a view evaluated, and their least magnification. The views of one stand in one block.
     """
 
     n_tasks: int = 0
@@ -47,6 +52,8 @@ class InputCounts:
     n_repeated: int = 0
     trouble: str = ""
     injections: dict[tuple[object, ...], tuple[int, ...]] = field(default_factory=dict)
+    tasks: Counter[tuple[object, ...]] = field(default_factory=Counter)
+    physical: dict[tuple[object, ...], tuple[int, float]] = field(default_factory=dict)
 
 
 def count_inputs(blocks: Blocks, config: SummaryConfig) -> InputCounts:
@@ -61,9 +68,13 @@ def count_inputs(blocks: Blocks, config: SummaryConfig) -> InputCounts:
             result_keys.append(hash_order(results["task_id"].to_pylist()))
             counts.n_absent += pc.sum(pc.invert(pc.is_in(tasks["task_id"], value_set=results["task_id"])), min_count=0).as_py()
             counts.n_unknown += pc.sum(pc.invert(pc.is_in(results["task_id"], value_set=tasks["task_id"])), min_count=0).as_py()
+        for row in tasks.group_by(list(KEYS)).aggregate([([], "count_all")]).to_pylist():
+            counts.tasks[tuple(row[name] for name in KEYS)] += row["count_all"]
         if not counts.trouble:
             try:
-                _add(counts, _injections(tasks, results, config), config)
+                injections = _injections(tasks, results, config)
+                _add(counts, injections, config)
+                _add_physical(counts, injections)
             except AccountingError as error:
                 counts.trouble = str(error)
     counts.n_repeated = n_repeated(task_keys) + n_repeated(result_keys)
@@ -93,8 +104,18 @@ def _add(counts: InputCounts, injections: pa.Table, config: SummaryConfig) -> No
         counts.injections[key] = tuple(before + more for before, more in zip(old, new, strict=True))
 
 
+def _add_physical(counts: InputCounts, injections: pa.Table) -> None:
+    """Add the physical injections of some whole blocks."""
+    grouped = injections.filter(injections["is_evaluated"]).group_by(["tier", "grid"])
+    for row in grouped.aggregate([("physical_id", "count_distinct"), ("magnification", "min")]).to_pylist():
+        n_old, least = counts.physical.get((row["tier"], row["grid"]), (0, float("inf")))
+        if row["magnification_min"] is None:
+            raise AccountingError(f"no evaluated injection of tier {row['tier']} has a magnification")
+        counts.physical[row["tier"], row["grid"]] = n_old + row["physical_id_count_distinct"], min(least, row["magnification_min"])
+
+
 def _injections(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> pa.Table:
-    """Return the injections' keys, is_evaluated and meets_<criterion>, or raise where a task has no result."""
+    """Return the injections' keys, magnification, is_evaluated and meets_<criterion>, or raise where a task has no result."""
     found = results.append_column("is_evaluated", pa.array(evaluated(results)))
     if not tasks["task_id"].equals(results["task_id"]):
         place = pc.index_in(tasks["task_id"], value_set=results["task_id"])
@@ -102,7 +123,9 @@ def _injections(tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> pa
             raise AccountingError(f"{place.null_count} tasks have no result")
         found = found.take(place)
     resolution = pc.divide(tasks["theta_e_arcsec"], found["psf_fwhm_used_r_arcsec"])
-    table = tasks.select(list(KEYS)).append_column("is_evaluated", found["is_evaluated"])
+    table = tasks.select([*KEYS, "physical_id"])
+    for name in ("magnification", "is_evaluated"):
+        table = table.append_column(name, found[name])
     for criterion in config.criteria:
         is_met = found["is_evaluated"]
         for metric, minimum in criterion.minimums:

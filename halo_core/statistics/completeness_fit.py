@@ -348,13 +348,19 @@ def _meat(scores: Vector, cluster: NDArray[np.int64]) -> Vector:
 
 
 def _lapse_limits(likelihood: LapseLikelihood, best: Vector, target: float) -> tuple[float, float]:
-    """Return where twice the drop of the profile likelihood of the lapse reaches ``target``; 0 where it does not on the way down."""
+    """Return where twice the drop of the profile likelihood of the lapse reaches ``target``; 0 where it does not on the way down.
+
+    What is known at one lapse stays: the profile may have several maxima, and a search that comes back from elsewhere can find another.
+    """
     top, lapse, near = likelihood.log_likelihood(best), float(best[3]), best
+    known = {lapse: -target}
 
     def excess(tried: float) -> float:
         nonlocal near
-        near = likelihood.profile(tried, near)
-        return 2.0 * (top - likelihood.log_likelihood(near)) - target
+        if tried not in known:
+            near = likelihood.profile(tried, near)
+            known[tried] = 2.0 * (top - likelihood.log_likelihood(near)) - target
+        return known[tried]
 
     lower = float(brentq(excess, 0.0, lapse, xtol=_LAPSE_STEP)) if lapse > 0.0 and excess(0.0) > 0.0 else 0.0
     near, inside, outside = best, lapse, min(max(2.0 * lapse, 1.0 / len(likelihood.y)), _LAPSE_TOP)

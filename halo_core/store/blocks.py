@@ -5,6 +5,7 @@ nothing any more.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -38,6 +39,19 @@ class BlockProgress(NamedTuple):
     elapsed_s: float | None
     n_bricks_finished: int
     n_bricks: int
+
+
+class MachineWork(NamedTuple):
+    """What the last attempts on one machine finished of a stage's blocks; `busy_s` is the sum of their times by the database's clock."""
+
+    host: str | None
+    n_blocks: int
+    n_attempts: int
+    n_injections: int
+    n_tasks: int
+    first_started: datetime
+    last_finished: datetime
+    busy_s: float
 
 
 class Lease(NamedTuple):
@@ -234,6 +248,16 @@ def block_progress(connection: sa.Connection, digest: str) -> BlockProgress:
         total(Block.n_bricks),
     )
     return BlockProgress(*connection.execute(query.where(Block.stage_digest == digest)).one())
+
+
+def work_by_machine(connection: sa.Connection, digest: str) -> list[MachineWork]:
+    """Return what each machine finished of a stage's blocks; blocks whose rows alone were loaded are left out."""
+    busy_s = _seconds_from(connection, sa.type_coerce(Block.started, sa.DateTime()), sa.type_coerce(Block.finished, sa.DateTime()))
+    sums = [sa.cast(sa.func.sum(column), sa.BigInteger) for column in (Block.attempts, Block.n_injections, Block.n_tasks)]
+    query = sa.select(Block.host, sa.func.count(), *sums, sa.func.min(Block.started), sa.func.max(Block.finished), sa.func.sum(busy_s))
+    query = query.where(Block.stage_digest == digest, Block.attempts > 0, Block.finished.is_not(None), Block.started.is_not(None))
+    rows = connection.execute(query.group_by(Block.host).order_by(Block.host)).all()
+    return [MachineWork(*tuple(row)) for row in rows]
 
 
 def _clock(connection: sa.Connection, plus_s: float) -> sa.ColumnElement[Any]:

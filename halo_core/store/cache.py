@@ -20,6 +20,14 @@ class PlaneCount(NamedTuple):
     n_bytes: int | None
 
 
+class FetchWork(NamedTuple):
+    """Planes that were fetched and verified for a stage, their bytes, and the sum of the times of all fetches [s]; None without any."""
+
+    n_planes: int
+    n_bytes: int | None
+    seconds: float | None
+
+
 def store_planes(connection: sa.Connection, rows: pa.Table, *, stage_digest: str, block: int | None = None) -> int:
     """Put the planes of a digest, or of one block of it, in place of what was there; return their number.
 
@@ -56,3 +64,11 @@ def planes_by_status(connection: sa.Connection, *, stage_digest: str) -> list[Pl
     n_bytes = sa.cast(sa.func.sum(CoaddPlane.n_bytes), sa.BigInteger)
     query = sa.select(*keys, sa.func.count(), n_bytes).where(CoaddPlane.stage_digest == stage_digest).group_by(*keys).order_by(*keys)
     return [PlaneCount(*row) for row in connection.execute(query)]
+
+
+def fetch_work(connection: sa.Connection, *, stage_digest: str) -> FetchWork:
+    """Return what was fetched for a stage, as far as the state saw it: planes that its blocks found cached are left out."""
+    n_bytes = sa.cast(sa.func.sum(CoaddPlane.n_bytes), sa.BigInteger)
+    query = sa.select(sa.func.count(), n_bytes, sa.func.sum(CoaddPlane.fetch_seconds))
+    was_fetched = CoaddPlane.fetch_seconds.is_not(None) & (CoaddPlane.status == "ok")
+    return FetchWork(*connection.execute(query.where(CoaddPlane.stage_digest == stage_digest, was_fetched)).one())

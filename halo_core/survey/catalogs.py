@@ -6,7 +6,7 @@ becomes ``psfdepth_<band>_mag``, the second stays a raw column of the sweep.
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ def read_external(path: Path | str) -> Columns:
     raise SurveyDataError(f"{file}: unknown table format; expected .csv, .parquet, a folder of Parquet files, or {', '.join(_FITS)}")
 
 
-def external_chunks(path: Path | str, *, n_rows: int) -> Iterator[Columns]:
+def external_chunks(path: Path | str, *, n_rows: int, columns: Collection[str] | None = None) -> Iterator[Columns]:
     """Yield a table as it is, some rows at a time; CSV and compressed FITS, which cannot be read in pieces, as a whole.
 
     Parameters
@@ -180,6 +180,8 @@ def external_chunks(path: Path | str, *, n_rows: int) -> Iterator[Columns]:
         As for ``read_external``.
     n_rows : int
         Most rows of a Parquet or FITS table that are held at once [rows].
+    columns : collection of str, optional
+        Lower-case names of the columns that are wanted, those of them that are there; all of them without it.
 
     Yields
     ------
@@ -189,7 +191,8 @@ def external_chunks(path: Path | str, *, n_rows: int) -> Iterator[Columns]:
     file, name = Path(path), Path(path).name.lower()
     if file.is_dir() or name.endswith(_PARQUET):
         dataset = _parsed(lambda found: ds.dataset(found, format="parquet"), file)
-        for batch in dataset.to_batches(batch_size=n_rows, batch_readahead=1, fragment_readahead=1):
+        wanted = [raw for name, raw in lower_names(dataset.schema.names, str(file)).items() if columns is None or name in columns]
+        for batch in dataset.to_batches(columns=wanted, batch_size=n_rows, batch_readahead=1, fragment_readahead=1):
             if batch.num_rows:
                 yield _from_arrow(pa.Table.from_batches([batch]), file)
     elif name.endswith((".fits", ".fit")):
@@ -200,9 +203,11 @@ def external_chunks(path: Path | str, *, n_rows: int) -> Iterator[Columns]:
                 return handle.read(stop - start)
 
             table = open_fits_table(read_range, where=str(file))
-            yield from table.chunks(table.names, chunk_bytes=n_rows * table.row_bytes)
+            wanted = [name for name in table.names if columns is None or name in columns]
+            yield from table.chunks(wanted, chunk_bytes=n_rows * table.row_bytes)
     else:
-        yield read_external(file)
+        whole = read_external(file)
+        yield whole if columns is None else {name: values for name, values in whole.items() if name in columns}
 
 
 def _require(given: Mapping[str, object], needed: Iterable[str], where: str) -> None:

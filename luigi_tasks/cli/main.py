@@ -6,6 +6,7 @@ import click
 
 from halo_core.errors import HaloError
 from luigi_tasks.cli.campaign import campaign
+from luigi_tasks.cli.compare import compare
 from luigi_tasks.cli.doctor import doctor
 from luigi_tasks.cli.place import init
 from luigi_tasks.cli.report import report
@@ -14,6 +15,7 @@ from luigi_tasks.cli.state import state
 from luigi_tasks.cli.status import status
 from luigi_tasks.cli.storage import storage
 from luigi_tasks.cli.supervise import supervise
+from luigi_tasks.cli.validate import validate
 
 
 class _Group(click.Group):
@@ -34,5 +36,5 @@ def main() -> None:
     """Dark Halo Scope beside the pipeline: look, check, set up. The pipeline itself is `luigi --module luigi_tasks RunCampaign`."""
 
 
-for command in (campaign, doctor, init, report, stamps, state, status, storage, supervise):
+for command in (campaign, compare, doctor, init, report, stamps, state, status, storage, supervise, validate):
     main.add_command(command)

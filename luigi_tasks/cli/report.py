@@ -10,7 +10,8 @@ from halo_core.store.sessions import read
 from luigi_tasks.cli.options import configured_value, objects_root_option, state_url_option
 from luigi_tasks.objects import open_objects
 from luigi_tasks.report import copy_report
-from luigi_tasks.report_data import collect_report, labels_of_run, run_of
+from luigi_tasks.report_data import collect_report, labels_of_run
+from luigi_tasks.report_run import run_of
 
 
 @click.command()

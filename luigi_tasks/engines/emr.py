@@ -4,20 +4,16 @@ What was asked of EMR for a request stands in an object beside the request befor
 finds its step again and never asks twice. A cluster that was made here is ended whatever happens, also by EMR itself once its step is over.
 """
 
-import gzip
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import luigi
-from botocore.exceptions import BotoCoreError, ClientError
 
-from halo_core.errors import ClusterError, ConfigurationError
-from luigi_tasks.objects import Objects, open_objects
+from halo_core.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +26,10 @@ class EmrSettings(luigi.Config):
 
     region: str = luigi.Parameter(default="", description="Region of the cluster; empty for boto3's own choice.")
     endpoint_url: str = luigi.Parameter(default="", description="URL of the service where it is not Amazon's.")
-    cluster_id: str = luigi.Parameter(default="", description="A running cluster that gets the step, such as j-2AXXXXXXGAPLF; empty: make one.")
-    release: str = luigi.Parameter(default="emr-7.12.0", description="Release label of EMR; Python and glibc of the archive must run on it.")
+    cluster_id: str = luigi.Parameter(default="", description="A running cluster that gets the step; empty: make one.")
+    release: str = luigi.Parameter(
+        default="emr-7.12.0", description="Release label of EMR; Python and glibc of the archive must run on it."
+    )
     master_type: str = luigi.Parameter(default="m7g.xlarge", description="Instance type of the primary node.")
     core_type: str = luigi.Parameter(default="c7g.4xlarge", description="Instance type of the core nodes.")
     core_count: int = luigi.IntParameter(default=2, description="Core nodes; > 0.")

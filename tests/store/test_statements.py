@@ -23,6 +23,8 @@ def composed(tree: ast.Module) -> Iterator[int]:
         if not (isinstance(node, ast.Call) and node.args):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name == "text" and len(node.args) > 1:
+            continue  # A figure's text, which has a place.
         text = node.args[0]
         made_by = text.func.attr if isinstance(text, ast.Call) and isinstance(text.func, ast.Attribute) else ""
         is_added = isinstance(text, ast.BinOp) and any(isinstance(part, (ast.Constant, ast.JoinedStr)) for part in (text.left, text.right))

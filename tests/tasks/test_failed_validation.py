@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+import luigi_tasks.checks
 import luigi_tasks.injection
 from halo_core.errors import StageValidationError
 from halo_core.stages.injection import BrickInjection, inject_brick
@@ -82,3 +83,20 @@ def test_a_command_that_meets_it_exits_non_zero_and_says_why(failed: tuple[Place
     assert result.returncode == 30
     assert "StageValidationError" in result.stdout
     assert failed[0].seen() == before
+
+
+def test_a_law_that_could_not_run_is_kept_and_logged_with_its_traceback(
+    copied_place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken_off(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("no parents")
+
+    task = copied_place.task(luigi_tasks.ValidateStage, stage="parent")
+    copied_place.objects.delete(task.output().mark_key)
+    monkeypatch.setattr(luigi_tasks.checks, "check_parent", broken_off)
+    with pytest.raises(StageValidationError, match="evidence: observed could not run: ZeroDivisionError: no parents"):
+        task.run()
+    rows = copied_place.rows("SELECT check_name, is_ok FROM validation_findings WHERE stage = 'parent' ORDER BY check_name")
+    assert [(row["check_name"], bool(row["is_ok"])) for row in rows] == [("evidence", False), ("split_fractions", True)]
+    assert "in broken_off" in caplog.text
+    assert not task.complete()

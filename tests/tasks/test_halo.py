@@ -41,6 +41,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
         ("campaign",),
         ("campaign", "delete"),
         ("campaign", "list"),
+        ("compare",),
         ("doctor",),
         ("init",),
         ("report",),
@@ -54,6 +55,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
         ("storage",),
         ("storage", "check"),
         ("supervise",),
+        ("validate",),
     }
     for words, command in found.items():
         result = halo(*words, "--help")

@@ -1,6 +1,5 @@
 """Law of the scheduler's page: a person who looks at it in a browser sees the campaign's tasks finish, and finds where their work is."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,29 +10,20 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from luigi_tasks.targets import block_prefix
+from tests.fixtures.browsers import needs_browser, new_browser
 from tests.fixtures.schedulers import Scheduler
 from tests.fixtures.services import wait_until
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
-FLAGS += ("disable-component-update", "disable-sync", "disable-dev-shm-usage", "window-size=1600,1200")
 WAIT_S = 30
 
-pytestmark = pytest.mark.skipif(BROWSER is None or DRIVER is None, reason="chromium and chromium-driver (apt) are not installed")
+pytestmark = needs_browser
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     """A headless Chromium with a profile of its own."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(f"--{flag}")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    try:
+    with new_browser(tmp_path) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 def look(browser: webdriver.Chrome, scheduler: Scheduler) -> None:

@@ -13,15 +13,17 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from halo_core.records import Finding
 from halo_core.stages.cache import brick_planes, planes_needed, planes_table
 from halo_core.stages.files import StampWriter
 from halo_core.stages.grids import load_grid
 from halo_core.stages.hosts import BrickPlanes
 from halo_core.stages.injection import BrickInjection, InjectionConfig, inject_brick
 from halo_core.stages.manifest import ManifestBuild, build_manifest
-from halo_core.stages.validation_convergence import render_at_double_effort
-from halo_core.stages.validation_injection import SampledStamp
-from halo_core.stages.validation_injection_counts import count_injections
+from halo_core.stages.validation_convergence import paint_without_light, render_at_double_effort
+from halo_core.stages.validation_injection import check_planes, check_results
+from halo_core.stages.validation_injection_counts import InjectionCounts, count_injections
+from halo_core.stages.validation_stamps import SampledStamp, SurveyView, check_stamps
 from halo_core.stamps import ARCS_FILE, HOSTS_FILE, Stamp, read_stamps
 from halo_core.survey.catalogs import read_bricks
 from halo_core.survey.layout import BRICKS_KEY, SWEEP_FOLDER, plane_key
@@ -134,6 +136,12 @@ def centroid(image: NDArray[Any]) -> tuple[float, float]:
     return float((light * columns).sum() / light.sum()), float((light * rows).sum() / light.sum())
 
 
+def check_injection(counts: InjectionCounts, planes: pa.Table, sample: list[SampledStamp]) -> list[Finding]:
+    """Return every finding of cache and injection, as the stage collects them."""
+    findings = check_results(counts)
+    return [*findings, *check_planes(counts, planes), *check_stamps(counts, sample)] if counts.n_rows else findings
+
+
 def sample_stamps(run: TinyRun, folder: Path) -> list[SampledStamp]:
     """Return the stamps that validation looks at, each beside the survey's own pixels and its place by the whole header."""
     store(run, folder)
@@ -151,4 +159,6 @@ def _beside_survey(root: Path, stamp: Stamp, result: dict[str, Any]) -> SampledS
         with fits.open(root / plane_key(stamp.truth["brickname"], f"image-{band}")) as hdus:
             pixels.append(hdus[1].data[y0 : y0 + size, x0 : x0 + size].astype(np.float32))
             x, y = WCS(hdus[1].header).all_world2pix(stamp.truth["ra"], stamp.truth["dec"], 0)
-    return SampledStamp(stamp, result, float(x), float(y), np.stack(pixels), render_at_double_effort(stamp, result, CONFIG))
+    survey = SurveyView(float(x), float(y), np.stack(pixels))
+    converged, unlit = render_at_double_effort(stamp, result, CONFIG), paint_without_light(stamp, result, CONFIG)
+    return SampledStamp(stamp, result, converged, unlit, survey)

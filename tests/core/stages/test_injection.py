@@ -15,7 +15,7 @@ from halo_core.lensing import psf_from_size
 from halo_core.stages import injection
 from halo_core.stages.hosts import Host
 from halo_core.stages.injection import inject_brick, lens_and_source, render_row
-from halo_core.stages.validation_injection import theory
+from halo_core.stages.validation_stamps import theory
 from halo_core.survey.coadds import crop_start
 from halo_core.survey.mock import MockSurvey
 from tests.core.stages.injection_scenes import CONFIG, TinyRun, by, centroid, inject, planes_of, stored, tiny_run, whole_bricks

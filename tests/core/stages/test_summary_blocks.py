@@ -12,6 +12,7 @@ from halo_core.stages.criteria import Criterion
 from halo_core.stages.summary import summarise
 from halo_core.stages.summary_blocks import gather
 from halo_core.stages.summary_controls import control_table
+from halo_core.stages.summary_facts import summary_facts
 from halo_core.stages.summary_regions import region_cells
 from halo_core.stages.validation_summary import check_summary
 from tests.fixtures.summaries import PROXY, control, random_campaign, summary_config, tables
@@ -30,13 +31,13 @@ def campaign() -> Tables:
 
 
 def blocks_of(campaign: Tables, n_rows: int) -> Iterator[Tables]:
-    """Yield blocks of so many rows, the results of each in an order of their own."""
+    """Yield blocks of so many rows, the results of each in an order of their own; an even number keeps an injection's views together."""
     for start in range(0, campaign[0].num_rows, n_rows):
         tasks, results = (table.slice(start, n_rows) for table in campaign)
         yield tasks, results.take(np.random.default_rng(start).permutation(results.num_rows))
 
 
-@pytest.mark.parametrize(("n_rows", "rows_at_once"), [(1, 1), (7, 20), (50, 1_000_000)])
+@pytest.mark.parametrize(("n_rows", "rows_at_once"), [(2, 30), (8, 20), (50, 1_000_000)])
 def test_cells_regions_controls_and_findings_are_the_same_to_the_bit_for_any_blocks(
     campaign: Tables, monkeypatch: pytest.MonkeyPatch, n_rows: int, rows_at_once: int
 ) -> None:
@@ -49,7 +50,9 @@ def test_cells_regions_controls_and_findings_are_the_same_to_the_bit_for_any_blo
     one, other = (control_table(((of.key, of.controls) for of in rows), CONFIG) for rows in (whole, parts))
     assert one == other
     assert sum(row["n_called"] or 0 for row in one) > 0
-    assert check_summary(cells, blocks_of(campaign, n_rows), CONFIG) == check_summary(cells, [campaign], CONFIG)
+    facts = summary_facts(whole, CONFIG, models=[], reference_grids=frozenset())
+    assert summary_facts(parts, CONFIG, models=[], reference_grids=frozenset()) == facts
+    assert check_summary(cells, blocks_of(campaign, n_rows), CONFIG, facts=facts) == check_summary(cells, [campaign], CONFIG, facts=facts)
 
 
 def test_a_task_that_stands_in_two_blocks_is_an_error(campaign: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +62,7 @@ def test_a_task_that_stands_in_two_blocks_is_an_error(campaign: Tables, monkeypa
         with pytest.raises(AccountingError, match="15 rows have 10 distinct task_id"):
             gather([*blocks_of(tuple(table.slice(0, 10) for table in campaign), 5), first], CONFIG)
         cells = summarise(gather([campaign], CONFIG), CONFIG)
-        findings = check_summary(cells, [*blocks_of(campaign, 100), first], CONFIG)
+        findings = check_summary(cells, [*blocks_of(campaign, 100), first], CONFIG, facts={})
         assert next(found.observed for found in findings if found.check == "ids_match").endswith(" 10 repeated ids")
 
 

@@ -14,12 +14,14 @@ import pytest
 from halo_core.errors import StageValidationError
 from halo_core.flags import LOSSES, Flag
 from halo_core.records import Finding
-from halo_core.stages import validation_injection
+from halo_core.seeds import hash_hex
+from halo_core.stages import validation_stamps
 from halo_core.stages.validation import require
-from halo_core.stages.validation_injection import SampledStamp, check_injection, theory
 from halo_core.stages.validation_injection_counts import ROW_LAWS, SAMPLE_SIZE, count_injections
+from halo_core.stages.validation_stamps import SampledStamp, SurveyView, theory
 from halo_core.survey.mock import MockSurvey
-from tests.core.stages.injection_scenes import TinyRun, sample_stamps, tiny_run, whole_bricks
+from tests.core.stages.injection_scenes import TinyRun, check_injection, sample_stamps, tiny_run, whole_bricks
+from tests.fixtures.summaries import tables
 
 Rows = list[dict[str, Any]]
 CHECKS = {
@@ -43,8 +45,13 @@ CHECKS = {
     "injected_is_host_plus_arc",
     "lens_on_the_host",
     "arc_where_theory_says",
-    "renders_converged",
     "magnification_of_theory",
+    "zero_flux_is_the_host",
+    "pixels_are_finite",
+    "renders_converged",
+    "magnification_converged",
+    "flux_is_stored",
+    "arc_on_the_sky",
 }
 
 
@@ -63,7 +70,7 @@ def sample(run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> list[Sampl
 @pytest.fixture(autouse=True)
 def ray_shooting_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray-shoot each injection once for all tests of this module."""
-    monkeypatch.setattr(validation_injection, "theory", lambda row: _theory(tuple(sorted(row.items(), key=lambda item: item[0]))))
+    monkeypatch.setattr(validation_stamps, "theory", lambda row: _theory(tuple(sorted(row.items(), key=lambda item: item[0]))))
 
 
 @cache
@@ -204,6 +211,22 @@ def with_stamp(item: SampledStamp, **arrays: Any) -> SampledStamp:
     return replace(item, stamp=replace(item.stamp, **arrays))
 
 
+def with_view(item: SampledStamp, **changes: Callable[[SurveyView], Any]) -> SampledStamp:
+    """Return the stamp with something else of the survey."""
+    assert item.survey is not None
+    return replace(item, survey=replace(item.survey, **{name: change(item.survey) for name, change in changes.items()}))
+
+
+def with_result(item: SampledStamp, name: str, value: Any) -> SampledStamp:
+    """Return the stamp with another result; a callable value is given the old one."""
+    return replace(item, result=item.result | {name: value(item.result[name]) if callable(value) else value})
+
+
+def with_converged(item: SampledStamp, **values: Any) -> SampledStamp:
+    """Return the stamp with another arc at twice the effort."""
+    return replace(item, converged=replace(item.converged, **values))
+
+
 def with_magnification(item: SampledStamp, factor: float) -> SampledStamp:
     return replace(item, result=item.result | {"magnification": factor * item.result["magnification"]})
 
@@ -211,6 +234,13 @@ def with_magnification(item: SampledStamp, factor: float) -> SampledStamp:
 def with_nan(image: np.ndarray) -> np.ndarray:
     broken = image.copy()
     broken[0, 3, 4] = np.nan
+    return broken
+
+
+def without_weight(invvar: np.ndarray) -> np.ndarray:
+    """Return the weights with none where `with_nan` puts a NaN."""
+    broken = invvar.copy()
+    broken[0, 3, 4] = 0.0
     return broken
 
 
@@ -224,20 +254,32 @@ def with_dent(arc: np.ndarray) -> np.ndarray:
 
 
 BROKEN_STAMPS: list[tuple[str, Callable[[SampledStamp], SampledStamp]]] = [
-    ("host_is_the_survey", lambda s: replace(s, survey_pixels=np.roll(s.survey_pixels, 1, axis=2))),
-    ("host_is_the_survey", lambda s: replace(s, survey_pixels=s.survey_pixels * np.float32(1.0 + 1e-6))),
-    ("host_is_the_survey", lambda s: replace(s, survey_pixels=with_nan(s.survey_pixels))),
+    ("host_is_the_survey", lambda s: with_view(s, pixels=lambda v: np.roll(v.pixels, 1, axis=2))),
+    ("host_is_the_survey", lambda s: with_view(s, pixels=lambda v: v.pixels * np.float32(1.0 + 1e-6))),
+    ("host_is_the_survey", lambda s: with_view(s, pixels=lambda v: with_nan(v.pixels))),
     ("injected_is_host_plus_arc", lambda s: with_stamp(s, injected=s.stamp.host)),
     ("injected_is_host_plus_arc", lambda s: with_stamp(s, injected=with_nan(s.stamp.injected))),
-    ("lens_on_the_host", lambda s: replace(s, sky_x_pix=s.sky_x_pix + 0.03)),
-    ("lens_on_the_host", lambda s: replace(s, sky_y_pix=float("nan"))),
+    ("lens_on_the_host", lambda s: with_view(s, x_pix=lambda v: v.x_pix + 0.03)),
+    ("lens_on_the_host", lambda s: with_view(s, y_pix=lambda _: float("nan"))),
     ("arc_where_theory_says", lambda s: with_stamp(s, arc=np.roll(s.stamp.arc, 1, axis=1))),
     ("arc_where_theory_says", lambda s: with_stamp(s, arc=s.stamp.arc[:, :, ::-1])),
     ("arc_where_theory_says", lambda s: with_stamp(s, arc=np.full_like(s.stamp.arc, np.nan))),
     ("renders_converged", lambda s: with_stamp(s, arc=s.stamp.arc * np.float32(1.002))),
     ("renders_converged", lambda s: with_stamp(s, arc=with_dent(s.stamp.arc))),
     ("renders_converged", lambda s: with_stamp(s, arc=with_nan(s.stamp.arc))),
-    ("renders_converged", lambda s: replace(s, converged_arc=s.converged_arc[:, ::-1])),
+    ("renders_converged", lambda s: with_converged(s, image=s.converged.image[:, ::-1])),
+    ("zero_flux_is_the_host", lambda s: replace(s, unlit=s.unlit + np.float32(1e-6) * s.stamp.arc)),
+    ("zero_flux_is_the_host", lambda s: replace(s, unlit=with_nan(s.unlit))),
+    ("pixels_are_finite", lambda s: with_stamp(s, injected=with_nan(s.stamp.injected))),
+    ("pixels_are_finite", lambda s: with_stamp(s, noise=with_nan(s.stamp.noise))),
+    ("pixels_are_finite", lambda s: with_stamp(s, invvar=-s.stamp.invvar)),
+    ("magnification_converged", lambda s: with_magnification(s, 1.002)),
+    ("flux_is_stored", lambda s: with_stamp(s, arc=s.stamp.arc * np.float32(1.0 + 1e-5))),
+    ("flux_is_stored", lambda s: with_result(s, "total_injected_flux_g_nmgy", lambda flux: 0.99999 * flux)),
+    ("flux_is_stored", lambda s: with_result(s, "flux_frac_inside_z", lambda share: 0.99999 * share)),
+    ("arc_on_the_sky", lambda s: with_stamp(s, arc=np.roll(s.stamp.arc, 1, axis=2))),
+    ("arc_on_the_sky", lambda s: with_result(s, "host_x_pix", lambda x: x + 0.021)),
+    ("arc_on_the_sky", lambda s: with_converged(s, image=np.full_like(s.converged.image, np.nan))),
     ("magnification_of_theory", lambda s: with_magnification(s, 1.02)),
     ("magnification_of_theory", lambda s: with_magnification(s, float("nan"))),
 ]
@@ -282,7 +324,8 @@ def test_nothing_to_look_at_is_a_failure(run: TinyRun, sample: list[SampledStamp
 def test_nan_without_weight_in_host_and_survey_alike_is_no_difference(run: TinyRun, sample: list[SampledStamp]) -> None:
     item = sample[0]
     same = replace(item, stamp=replace(item.stamp, host=with_nan(item.stamp.host), injected=with_nan(item.stamp.injected)))
-    same = replace(same, survey_pixels=with_nan(item.survey_pixels))
+    same = with_view(replace(same, unlit=with_nan(item.unlit)), pixels=lambda view: with_nan(view.pixels))
+    same = with_stamp(same, invvar=without_weight(item.stamp.invvar))
     assert failed(check_injection(count_injections([(run.tasks, run.results)]), run.planes, [same, *sample[1:]])) == set()
 
 
@@ -311,6 +354,23 @@ def test_findings_do_not_depend_on_the_blocks(run: TinyRun, check: str, breaks: 
 def test_a_result_that_stands_in_two_blocks_is_caught(run: TinyRun) -> None:
     blocks = blocks_of(run, run.results)
     assert "results_are_the_manifest" in failed(check_injection(count_injections([*blocks, blocks[0]]), run.planes, []))
+
+
+def many_results(n: int) -> tuple[pa.Table, pa.Table]:
+    """Return manifest and results of many evaluated injections, ids as hashes."""
+    tasks, results = tables([{"region_id": 1, "stamp_size": 64} for _ in range(n)])
+    ids = pa.array([hash_hex("sample", str(i), n_bytes=12) for i in range(n)])
+    return tuple(t.set_column(t.schema.get_field_index("task_id"), "task_id", ids) for t in (tasks, results))  # type: ignore[return-value]
+
+
+def test_a_hundredth_of_many_injections_is_looked_at_whatever_the_blocks() -> None:
+    tasks, results = many_results(6000)
+    sample = count_injections([(tasks, results)]).sample
+    ids = sorted(tasks["task_id"].to_pylist())
+    assert [task_id for task_id, _ in sample] == [task_id for task_id in ids if int(task_id, 16) < 0.01 * 16**24] == ids[: len(sample)]
+    assert 0.007 < len(sample) / 6000 < 0.013
+    parts = [(tasks.slice(start, 700), results.slice(start, 700)) for start in range(0, 6000, 700)]
+    assert count_injections(parts[::-1]).sample == sample
 
 
 def test_the_sample_is_of_evaluated_injections_the_first_by_id(run: TinyRun) -> None:

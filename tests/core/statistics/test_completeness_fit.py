@@ -182,3 +182,14 @@ def test_wrong_columns_are_refused():
         CompletenessSample.of(**{**columns, "cluster": [0, 1]})
     with pytest.raises(ValueError, match="level"):
         fit(CompletenessSample.of(**columns), level=95.0)
+
+
+@pytest.mark.parametrize("seed", [2, 5, 25, 38])
+def test_a_profile_of_several_maxima_has_limits_of_the_lapse_all_the_same(seed):
+    rng = np.random.default_rng(seed)
+    u, v = rng.normal(size=(2, 45))
+    outcome = fit(CompletenessSample(u, v, rng.random(45) < 0.5, np.arange(45) % 15))
+    assert (
+        outcome.status is not FitStatus.FITTED
+        or 0.0 <= outcome.model.lapse_lower <= outcome.model.coefficients[3] <= outcome.model.lapse_upper
+    )

@@ -1,0 +1,121 @@
+"""The checks of every stage asked again of what a run has stored, known by its recorded digests; no stage is done again."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import luigi
+
+from halo_core.records import Finding
+from halo_core.stages.validation import is_broken
+from halo_core.store import campaigns, stages
+from halo_core.store.campaigns import CampaignRun
+from halo_core.store.schema import require_head
+from halo_core.store.sessions import read
+from luigi_tasks.checks import words_of
+from luigi_tasks.identity import VALIDATED, StageIdentity
+from luigi_tasks.objects import open_objects
+from luigi_tasks.places import MockSurveySettings
+from luigi_tasks.report_run import Run, run_of
+from luigi_tasks.targets import StageTarget
+from luigi_tasks.validation import CAMPAIGN, ValidateCampaign, ValidateStage, ValidationTask
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecordedStage(StageIdentity):
+    """A stage of a run as the state knows it: by its digest, whatever this version would call it."""
+
+    recorded: str = ""
+
+    @property
+    def digest(self) -> str:  # type: ignore[override]
+        """The digest."""
+        return self.recorded
+
+
+class _OfRun(ValidationTask):
+    """Checks of a run that the state knows."""
+
+    digests: Mapping[str, str] = luigi.DictParameter(description="Digest of each stage of the run, by its word.")
+
+    @cached_property
+    def identities(self) -> dict[str, StageIdentity]:
+        """The stages of the run."""
+        return {
+            word: RecordedStage(word, 0, {}, {}, {}, digest) for word, digest in self.digests.items() if not word.startswith("validation_")
+        }
+
+
+class RevalidateStage(_OfRun, ValidateStage):
+    """The checks of one stage of a run that the state knows."""
+
+
+class RevalidateCampaign(_OfRun, ValidateCampaign):
+    """The checks across the stages of a run that the state knows."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks of one stage, or of the campaign, saw; ``not_reached`` are stages that they need and that are not done."""
+
+    subject: str
+    not_reached: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Return whether the stage is there and holds its laws."""
+        return not self.not_reached and not is_broken(self.findings)
+
+
+def revalidate(state_url: str, objects_root: str, campaign: str) -> Iterator[Checked]:
+    """Yield what the checks of each stage see now of a campaign's latest run, and of the campaign; findings and commits are put right.
+
+    Raises
+    ------
+    StoreError
+        No campaign has this name, or the state cannot be asked.
+    """
+    require_head(state_url)
+    with read(state_url) as connection:
+        digests = campaigns.campaign_digests(connection, campaign)
+        run = campaigns.latest_campaign(connection, campaign)
+        _use_mock_survey(run_of(connection, campaign, open_objects(objects_root)))
+    if run is None:
+        return
+    for subject in VALIDATED:
+        absent = tuple(word for word in words_of(subject) if not _is_reached(state_url, objects_root, word, digests))
+        findings = () if absent else tuple(_task(subject, run, digests, state_url, objects_root).check_again(run.campaign_id))
+        yield Checked(subject, absent, findings)
+
+
+def _use_mock_survey(run: Run) -> None:
+    """Let this process know the mock survey that a run was made on, which stands in no parameter of its tasks."""
+    config = luigi.configuration.get_config()
+    for name, value in run.mock_parameters().items():
+        config.set(MockSurveySettings.get_task_family(), name, str(value))
+
+
+def _is_reached(state_url: str, objects_root: str, word: str, digests: Mapping[str, str]) -> bool:
+    """Return whether a run has done a stage, by its commit mark or by the state."""
+    if word not in digests:
+        return False
+    target = StageTarget(open_objects(objects_root), word, digests[word], state_url)
+    with read(state_url) as connection:
+        return target.objects.size(target.mark_key) is not None or stages.stage_is_done(connection, digests[word])
+
+
+def _task(subject: str, run: CampaignRun, digests: Mapping[str, str], state_url: str, objects_root: str) -> ValidationTask:
+    """Return the checks of a stage by the configuration that is on record."""
+    kind = RevalidateCampaign if subject == CAMPAIGN else RevalidateStage
+    texts: dict[str, str] = json.loads(run.config) | {"state_url": state_url, "objects_root": objects_root}
+    parameters = dict(kind.get_params())
+    own = {"digests": dict(digests)} | ({} if subject == CAMPAIGN else {"stage": subject})
+    unknown = sorted(parameters.keys() - texts.keys() - own.keys())
+    if unknown:
+        logger.warning("%s is on record without %s: those of luigi.cfg count", run.name, ", ".join(unknown))
+    return kind(**{name: parameter.parse(texts[name]) for name, parameter in parameters.items() if name in texts}, **own)
