@@ -12,7 +12,6 @@ from halo_core.store.blocks import MachineWork
 from halo_core.store.stages import StageRecord
 from luigi_tasks.identity import VALIDATED
 from luigi_tasks.report_run import Run
-from luigi_tasks.targets import stage_prefix
 
 FLOW = (
     *("survey", "parent", "validation_parent", "manifest", "validation_manifest", "cache", "injection"),
@@ -61,7 +60,8 @@ def _stage_row(run: Run, record: StageRecord, work: Sequence[MachineWork], befor
     started = min((one.first_started for one in work), default=known)
     ended = max((one.last_finished for one in work), default=record.finished_at)
     is_known = is_seen and ended is not None
-    sizes = run.objects.list_sizes(stage_prefix(record.stage, record.stage_digest))
+    mark = run.mark(record.stage)
+    named = mark["objects"].values() if mark is not None else ()
     return {
         "stage": record.stage,
         "status": record.status,
@@ -70,8 +70,8 @@ def _stage_row(run: Run, record: StageRecord, work: Sequence[MachineWork], befor
         "ended": _text(ended) if is_known else None,
         "wall_s": max(round((ended - started).total_seconds()), 0) if is_known and ended is not None else None,
         "busy_s": round(sum(one.busy_s for one in work)) if work else None,
-        "objects": len(sizes),
-        "bytes": sum(sizes.values()),
+        "objects": len(named) if mark is not None else None,
+        "bytes": sum(one["n_bytes"] for one in named) if mark is not None else None,
     }
 
 

@@ -1,13 +1,14 @@
 """What the report shows, collected from the state and the objects of a campaign's run, whatever it reached."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from halo_core.errors import ObjectStoreError
 from halo_core.records import Finding
-from halo_core.report.data import ReportData
+from halo_core.report.data import Cost, ReportData
 from halo_core.stages.manifest_hosts import StratumShare
 from halo_core.stages.parent_config import CutStep
 from halo_core.stages.summary_config import SummaryConfig
@@ -23,37 +24,82 @@ from luigi_tasks.report_record import commands, provenance
 from luigi_tasks.report_run import Run
 from luigi_tasks.targets import CELLS_FILE, CONTROLS_FILE, DESIGN_FILE, FACTS_FILE, REGIONS_FILE, stage_prefix
 
+T = TypeVar("T")
 
-def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str]) -> ReportData:
-    """Return everything the page shows; what the run did not reach is empty."""
-    cells = run.table("summary", CELLS_FILE) if run.has("summary") else None
-    design = run.json("manifest", DESIGN_FILE) if run.has("manifest") else {}
-    parent = run.mark("parent") if run.has("parent") else None
+
+class _Parts:
+    """Reads the parts of a page from objects; a lenient one notes what cannot be read, and that part is empty."""
+
+    def __init__(self, *, is_lenient: bool) -> None:
+        self.unread: list[str] = []
+        self._is_lenient = is_lenient
+
+    def read(self, part: Callable[[], T], empty: T) -> T:
+        """Return a part."""
+        try:
+            return part()
+        except ObjectStoreError as error:
+            if not self._is_lenient:
+                raise
+            self.unread.append(f"cannot be shown: {error}")
+            return empty
+
+
+def collect_report(connection: sa.Connection, run: Run, labels: Mapping[str, str] | None = None, *, is_lenient: bool = False) -> ReportData:
+    """Return everything the page shows; what the run did not reach is empty.
+
+    Parameters
+    ----------
+    connection : Connection
+    run : Run
+    labels : mapping of str to str or None
+        Label by criterion name; None for those on record.
+    is_lenient : bool
+        Whether objects that cannot be read are errors of the page, which then heads with them, instead of this function's.
+
+    Raises
+    ------
+    ObjectStoreError
+        An object cannot be read and the page is not lenient.
+    """
+    parts = _Parts(is_lenient=is_lenient)
     parents = run.config["variant"] if run.config["parent"] == SELECTION else run.config["parent"]
-    return ReportData(
+    data = ReportData(
         campaign=run.name,
         subtitle=f"Survey {run.config['survey_root']}, release {run.config['survey_release']}; parents: {parents}",
         findings=_findings(connection, run),
         errors=_errors(connection, run),
         counts=injection.books(connection, run.name),
-        cells=cells,
-        criterion_labels=labels,
-        controls=run.json("summary", CONTROLS_FILE) if run.has("summary") else [],
+        cells=parts.read(lambda: run.table("summary", CELLS_FILE) if run.has("summary") else None, None),
+        criterion_labels=parts.read(lambda: labels_of_run(run), {}) if labels is None else labels,
+        controls=parts.read(lambda: run.json("summary", CONTROLS_FILE) if run.has("summary") else [], []),
         losses=_losses(connection, run),
-        region_scatter=region_scatter(run.table("summary", REGIONS_FILE)) if run.has("summary") else [],
-        cut_flow=_in_order(parent["counts"]["cut_flow"], CutStep) if parent is not None else [],
-        supply=_in_order(design.get("shares", []), StratumShare),
-        gallery=galleries(run) if run.has("injection") else [],
+        region_scatter=parts.read(lambda: region_scatter(run.table("summary", REGIONS_FILE)) if run.has("summary") else [], []),
+        cut_flow=parts.read(lambda: _cut_flow(run), []),
+        supply=parts.read(lambda: _supply(run), []),
+        gallery=parts.read(lambda: galleries(run) if run.has("injection") else [], []),
         configuration=run.config,
-        provenance=provenance(run),
+        provenance=parts.read(lambda: provenance(run), {}),
         planes=[found._asdict() for found in plane_outcomes(connection, run.digests["cache"])] if "cache" in run.digests else [],
         stages=_stages(connection, run),
-        facts=run.json("summary", FACTS_FILE) if run.holds("summary", FACTS_FILE) else {},
-        hosts=host_places(run) if run.has("summary") else None,
-        cost=cost_of(connection, run),
-        commands=commands(run),
+        facts=parts.read(lambda: run.json("summary", FACTS_FILE) if run.holds("summary", FACTS_FILE) else {}, {}),
+        hosts=parts.read(lambda: host_places(run) if run.has("summary") else None, None),
+        cost=parts.read(lambda: cost_of(connection, run), Cost()),
+        commands=parts.read(lambda: commands(run), []),
         sources={word: stage_prefix(word, digest) for word, digest in run.digests.items()},
     )
+    return replace(data, errors=[*dict.fromkeys(parts.unread), *data.errors])
+
+
+def _cut_flow(run: Run) -> list[dict[str, object]]:
+    """Return the cuts of the parent catalogue."""
+    parent = run.mark("parent") if "parent" in run.digests else None
+    return _in_order(parent["counts"]["cut_flow"], CutStep) if parent is not None else []
+
+
+def _supply(run: Run) -> list[dict[str, object]]:
+    """Return what each stratum gave."""
+    return _in_order(run.json("manifest", DESIGN_FILE).get("shares", []), StratumShare) if run.has("manifest") else []
 
 
 def _stages(connection: sa.Connection, run: Run) -> list[dict[str, object]]:

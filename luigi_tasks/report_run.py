@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from halo_core.errors import ObjectStoreError
 from halo_core.stages.criteria import Criterion
 from halo_core.stages.files import read_table
 from halo_core.store import campaigns
@@ -47,8 +48,12 @@ class Run:
         return read_table(self.objects.path(self.key(word, name)))
 
     def json(self, word: str, name: str) -> Any:
-        """Return a stage's JSON object."""
-        return json.loads(self.objects.read(self.key(word, name)))
+        """Return a stage's JSON object; ObjectStoreError where it is none."""
+        key = self.key(word, name)
+        try:
+            return json.loads(self.objects.read(key))
+        except ValueError as error:
+            raise ObjectStoreError(f"{self.objects.uri(key)} is not JSON ({error}); remove it and run its stage again") from error
 
     def criteria(self) -> list[Criterion]:
         """Return the recovery criteria of the run's summary; none where it was not reached."""

@@ -108,7 +108,7 @@ class CommitTarget(luigi.Target):
         """Return the mark that is there."""
         try:
             mark = json.loads(self.objects.read(self.mark_key))
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise ObjectStoreError(f"{self.objects.uri(self.mark_key)} is not JSON ({error}); remove it and run again") from error
         if not isinstance(mark, dict) or "objects" not in mark:
             raise ObjectStoreError(f"{self.objects.uri(self.mark_key)} names no objects; remove it and run again")

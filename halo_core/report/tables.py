@@ -276,7 +276,7 @@ def cost_table(rows: Sequence[Row]) -> PlainTable:
         "By the database's clock, to the second. A stage with blocks is timed from its first block's start to its last block's end, "
         "in the last attempt; its work is the sum over blocks, those of the injection with the filling of the cache. Any other is timed "
         "from the end of the stage before it, waiting included. A dash is not known: the state only loaded the rows. Objects and bytes "
-        "are those of the stage's own folder."
+        "are those that the stage's commit names."
     )
     return from_rows("Time and bytes by stage", rows, headings=headings, note=note)
 

@@ -150,6 +150,14 @@ def test_status_of_an_empty_state_says_that_there_is_none(place: Place) -> None:
     assert "no campaign at all" in result.output
 
 
+def test_a_page_does_not_depend_on_what_stands_beside_the_objects_of_a_stage(copied_place: Place, tmp_path: Path) -> None:
+    copied_place.activate()
+    digest = copied_place.task().digest_of("summary")
+    copied_place.objects.put(f"summary/{digest}/figures/drawn_later.csv", b"1\n")
+    assert halo("report", "tiny", "--out", tmp_path / "page.html").exit_code == 0
+    assert (tmp_path / "page.html").read_bytes() == copied_place.report.read_bytes()
+
+
 def test_report_renders_the_page_that_the_campaign_kept(here: Place, tmp_path: Path) -> None:
     result = halo("report", "tiny", "--out", tmp_path / "page.html")
     assert result.exit_code == 0, result.output

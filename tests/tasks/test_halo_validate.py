@@ -12,11 +12,11 @@ from luigi.execution_summary import LuigiStatusCode
 import luigi_tasks
 from halo_core.records import Finding
 from halo_core.stages.files import read_table, write_table
-from halo_core.stamps import ARCS_FILE, RESULTS_FILE
+from halo_core.stamps import ARCS_FILE, HOSTS_FILE, RESULTS_FILE
 from halo_core.store.sessions import read
 from halo_core.store.validation import findings
 from luigi_tasks.cli import main
-from luigi_tasks.targets import TASKS_FILE, block_prefix
+from luigi_tasks.targets import CELLS_FILE, DESIGN_FILE, FACTS_FILE, STAGE_MARK, TASKS_FILE, block_prefix
 from tests.fixtures.campaigns import BEFORE_PIXELS, Place, part_of
 
 
@@ -133,3 +133,28 @@ def test_an_unknown_campaign_is_one_line_and_exit_code_1(done_place: Place) -> N
     result = halo("validate", "nobody")
     assert result.exit_code == 1
     assert "no campaign is called 'nobody'" in result.stderr
+
+
+@pytest.mark.parametrize("what", ["results", "hosts", "cells", "facts", "design", "parent mark"])
+def test_a_campaign_whose_objects_are_damaged_has_a_page_that_says_so(copied_place: Place, tmp_path: Path, what: str) -> None:
+    copied_place.activate()
+    digests = {word: copied_place.task().digest_of(word) for word in ("parent", "manifest", "injection", "summary")}
+    path = copied_place.objects.path(
+        {
+            "results": f"{block_prefix('injection', digests['injection'], 1)}/{RESULTS_FILE}",
+            "hosts": f"{block_prefix('injection', digests['injection'], 1)}/{HOSTS_FILE}",
+            "cells": f"summary/{digests['summary']}/{CELLS_FILE}",
+            "facts": f"summary/{digests['summary']}/{FACTS_FILE}",
+            "design": f"manifest/{digests['manifest']}/{DESIGN_FILE}",
+            "parent mark": f"parent/{digests['parent']}/{STAGE_MARK}",
+        }[what]
+    )
+    path.write_bytes(bytes(path.stat().st_size))
+    assert halo("validate", "tiny").exit_code == 1
+    page = tmp_path / "page.html"
+    result = halo("report", "tiny", "--out", page)
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert "This campaign failed: its numbers must not be used" in text
+    assert "cannot be shown" in text
+    assert path.name in text

@@ -107,7 +107,7 @@ def test_two_worker_processes_share_the_blocks_of_a_campaign(scheduler: Schedule
     place = scheduler.place
     with scheduler.worker("first") as first:
         wait_until(lambda: bool(place.rows("SELECT 1 FROM blocks WHERE finished IS NOT NULL")), "the first block", pause_s=0.02)
-        first.send_signal(signal.SIGSTOP)
+        freeze(first, place)
         with scheduler.worker("second", *words) as second:
             wait_until(lambda: "injection, block" in scheduler.log("second"), "a block of the second worker")
             first.send_signal(signal.SIGCONT)
