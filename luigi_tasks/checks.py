@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from halo_core.records import RESULTS, Finding
+from halo_core.records import Finding
 from halo_core.stages.planning import PlanRow
 from halo_core.stages.region_statistics import SplitShare, shares_finding
 from halo_core.stages.scores import ScoreTable
 from halo_core.stages.summary_config import SummaryConfig
-from halo_core.stages.summary_rows import TASK_COLUMNS, result_columns
+from halo_core.stages.summary_rows import TASK_COLUMNS
 from halo_core.stages.validation import Evidence
 from halo_core.stages.validation_campaign import check_campaign
 from halo_core.stages.validation_injection import check_planes, check_results
@@ -31,6 +31,7 @@ from halo_core.store import cache as plane_rows
 from halo_core.store import injection as injection_rows
 from halo_core.store.sessions import read
 from halo_core.survey import layout
+from luigi_tasks.gather_plan import stored_columns
 from luigi_tasks.parent import iterate_parents
 from luigi_tasks.plan import parents_of, selected_regions
 from luigi_tasks.sample import block_table, sampled_stamps
@@ -95,7 +96,7 @@ def tasks_and_results(task: IdentifiedTask, task_columns: Sequence[str], columns
 def summarised_rows(task: IdentifiedTask) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Yield what the summary reads of manifest and results of every block, with a detector's scores where a table of them is given."""
     config = task.summary_config()
-    blocks = tasks_and_results(task, TASK_COLUMNS, [name for name in result_columns(config) if name in RESULTS.names])
+    blocks = tasks_and_results(task, TASK_COLUMNS, stored_columns(config))
     if not task.scores:
         return blocks
     names = tuple(dict.fromkeys(metric for criterion in task.detector_criteria() for metric in criterion.metrics))

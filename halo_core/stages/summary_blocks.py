@@ -5,7 +5,7 @@ the manifest, which is that of bricks, hosts and injections whatever the size of
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,14 +55,56 @@ class ExperimentRows:
 
 
 @dataclass
-class _Parts:
-    """What was gathered of one experiment so far."""
+class ExperimentParts:
+    """What was gathered of one experiment so far, part by part."""
 
     key: dict[str, str | int]
     injections: list[Injections] = field(default_factory=list)
     controls: dict[str, ControlCounts] = field(default_factory=dict)
     psf_sources: PsfSources = field(default_factory=Counter)
     magnification: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def extend(self, later: "ExperimentParts") -> None:
+        """Add what was gathered of later blocks."""
+        self.injections += later.injections
+        for split, counts in later.controls.items():
+            self.controls[split] = self.controls.get(split, ControlCounts()) + counts
+        self.psf_sources += later.psf_sources
+        self.magnification += later.magnification
+
+    def rows(self) -> ExperimentRows:
+        """Return what was gathered, in one piece."""
+        injections, magnification = Injections.join(self.injections), np.concatenate(self.magnification)
+        return ExperimentRows(self.key, injections, self.controls, self.psf_sources, magnification)
+
+
+@dataclass
+class Gathered:
+    """What was gathered of some blocks: its experiments, by the texts of their keys, and the hashes of the tasks' ids."""
+
+    experiments: dict[tuple[str, ...], ExperimentParts] = field(default_factory=dict)
+    id_hashes: list[NDArray[np.uint64]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, tasks: pa.Table, results: pa.Table, config: SummaryConfig) -> "Gathered":
+        """Gather some whole blocks; see ``gather`` for the tables and the errors."""
+        seen: dict[object, pa.ChunkedArray] = {}
+        parts = [_parts_of(experiment, config, seen) for experiment in experiments(tasks, results, config)]
+        return cls({_texts(one.key): one for one in parts}, [hash_order(tasks["task_id"].to_pylist())])
+
+    def extend(self, later: "Gathered") -> None:
+        """Add what was gathered of later blocks, which the other gives up."""
+        self.id_hashes += later.id_hashes
+        for texts, parts in later.experiments.items():
+            if texts in self.experiments:
+                self.experiments[texts].extend(parts)
+            else:
+                self.experiments[texts] = parts
+
+    def rows(self) -> list[ExperimentRows]:
+        """Return every experiment in the order of the keys, and keep none; AccountingError where ``gather`` says so."""
+        _require_distinct(self.id_hashes)
+        return [self.experiments.pop(texts).rows() for texts in sorted(self.experiments)]
 
 
 def gather(blocks: Blocks, config: SummaryConfig) -> list[ExperimentRows]:
@@ -85,20 +127,10 @@ def gather(blocks: Blocks, config: SummaryConfig) -> list[ExperimentRows]:
     ConventionError
         A column is missing.
     """
-    found: dict[tuple[str, ...], _Parts] = {}
-    keys: list[NDArray[np.uint64]] = []
+    gathered = Gathered()
     for tasks, results in in_parts(blocks, TASK_COLUMNS, result_columns(config)):
-        keys.append(hash_order(tasks["task_id"].to_pylist()))
-        seen: dict[object, pa.ChunkedArray] = {}
-        for experiment in experiments(tasks, results, config):
-            parts = found.setdefault(tuple(str(value) for value in experiment.key.values()), _Parts(experiment.key))
-            parts.injections.append(injections_of(experiment, config))
-            for split, counts in count_controls(experiment, config).items():
-                parts.controls[split] = parts.controls.get(split, ControlCounts()) + counts
-            parts.psf_sources += _psf_sources(experiment)
-            parts.magnification.append(_new_magnifications(experiment, seen))
-    _require_distinct(keys)
-    return [_joined(found.pop(key)) for key in sorted(found)]
+        gathered.extend(Gathered.of(tasks, results, config))
+    return gathered.rows()
 
 
 def in_parts(blocks: Blocks, task_columns: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[tuple[pa.Table, pa.Table]]:
@@ -119,6 +151,22 @@ def n_repeated(keys: list[NDArray[np.uint64]]) -> int:
     """Return how many ids repeat another, from the 64-bit hashes of the ids of each part."""
     ordered = np.sort(np.concatenate(keys)) if keys else np.zeros(0, dtype=np.uint64)
     return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
+
+
+def _texts(key: Mapping[str, str | int]) -> tuple[str, ...]:
+    """Return the texts that experiments are ordered by."""
+    return tuple(str(value) for value in key.values())
+
+
+def _parts_of(experiment: Experiment, config: SummaryConfig, seen: dict[object, pa.ChunkedArray]) -> ExperimentParts:
+    """Return what is gathered of one experiment's rows; ``seen`` are the physical injections that have given their magnification."""
+    return ExperimentParts(
+        experiment.key,
+        [injections_of(experiment, config)],
+        count_controls(experiment, config),
+        _psf_sources(experiment),
+        [_new_magnifications(experiment, seen)],
+    )
 
 
 def _psf_sources(experiment: Experiment) -> PsfSources:
@@ -152,9 +200,3 @@ def _require_distinct(keys: list[NDArray[np.uint64]]) -> None:
         raise AccountingError("the manifest has no task; there is nothing to summarise")
     if repeated:
         raise AccountingError(f"manifest: {n_tasks} rows have {n_tasks - repeated} distinct task_id; each task stands once")
-
-
-def _joined(parts: _Parts) -> ExperimentRows:
-    """Return what was gathered of one experiment, in one piece."""
-    injections, magnification = Injections.join(parts.injections), np.concatenate(parts.magnification)
-    return ExperimentRows(parts.key, injections, parts.controls, parts.psf_sources, magnification)

@@ -1,8 +1,10 @@
 """Parameters of the summary stage."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from halo_core.constants import SPLITS
 from halo_core.errors import ConfigurationError
@@ -72,6 +74,13 @@ class SummaryConfig:
             edges = getattr(self, name)
             if not edges or any(right <= left for left, right in pairwise(edges)):
                 raise ConfigurationError(f"{name} is {edges}, rising numbers are needed")
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "SummaryConfig":
+        """Return the configuration that ``dataclasses.asdict`` gave, read back from JSON."""
+        criteria = tuple(Criterion(**{**one, "minimums": tuple(map(tuple, one["minimums"]))}) for one in content["criteria"])
+        others: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+        return cls(**{**others, "criteria": criteria})
 
     def _require_checkable_models(self) -> None:
         """Refuse splits that cannot fit and check a model, and a level that is none."""

@@ -90,7 +90,7 @@ class Injections:
         """Return some of the rows."""
         return replace(
             self,
-            **{name: getattr(self, name)[rows] for name in _ARRAYS},
+            **{name: getattr(self, name)[rows] for name in ARRAYS},
             recovered={name: values[rows] for name, values in self.recovered.items()},
             axes={name: axis.take(rows) for name, axis in self.axes.items()},
         )
@@ -103,13 +103,14 @@ class Injections:
     def join(cls, parts: Sequence["Injections"]) -> "Injections":
         """Return the rows of several parts of one experiment, one part after the other."""
         return cls(
-            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS},
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS},
             recovered={name: np.concatenate([part.recovered[name] for part in parts]) for name in parts[0].recovered},
             axes={name: join_axes([part.axes[name] for part in parts]) for name in parts[0].axes},
         )
 
 
-_ARRAYS = ("is_evaluated", "is_clean", "flags", "weight", "sky_cell", "region_id", "snr_matched_r", "resolution")
+ARRAYS = ("is_evaluated", "is_clean", "flags", "weight", "sky_cell", "region_id", "snr_matched_r", "resolution")
+"""The arrays of injections, one number a row each."""
 
 
 def result_columns(config: SummaryConfig) -> tuple[str, ...]:

@@ -1,14 +1,16 @@
 """What a driver asks of executors: blocks of a stage, and the settings they need, which hold no state and no secret."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 
 import luigi
 
+from halo_core.stages.summary_parts import to_bytes
 from luigi_tasks.block_plan import BlockPlan
 from luigi_tasks.block_work import BlockWork
+from luigi_tasks.gather_plan import GatherPlan
 from luigi_tasks.http_files import SCHEMES
 from luigi_tasks.local_cache import release_copies
 from luigi_tasks.objects import Objects, open_objects
@@ -24,7 +26,7 @@ class BlocksRequest:
     """Blocks of one stage that executors are to do.
 
     ``sections`` are the settings of objects and fetching by section and name; ``reads`` is how many executors may read a server at the
-    same time.
+    same time. ``parts`` is the prefix below which blocks of the summary leave what they gather.
     """
 
     word: str
@@ -33,7 +35,8 @@ class BlocksRequest:
     survey_root: str
     blocks: tuple[int, ...]
     sections: Mapping[str, Mapping[str, str]]
-    reads: int
+    reads: int = 1
+    parts: str = ""
 
     def to_json(self) -> bytes:
         """Return the request as an object's bytes."""
@@ -59,6 +62,20 @@ def outcomes_key(request_key: str) -> str:
     return f"{request_key.removesuffix('.json')}.outcomes.json"
 
 
+def failures_of(objects: Objects, request_key: str) -> dict[int, str]:
+    """Return why blocks of a request failed, by block; nothing where the application ended before it could say."""
+    key = outcomes_key(request_key)
+    if objects.size(key) is None:
+        return {}
+    told = [BlockOutcome(**outcome) for outcome in json.loads(objects.read(key))]
+    return {outcome.block: outcome.error for outcome in told if outcome.error is not None}
+
+
+def parts_key(prefix: str, block: int) -> str:
+    """Return the key of what a block of the summary left."""
+    return f"{prefix}/block={block:05d}.npz"
+
+
 def settings_of(sections: Sequence[str] = SECTIONS) -> dict[str, dict[str, str]]:
     """Return the settings of this process that executors need."""
     config = luigi.configuration.get_config()
@@ -80,17 +97,34 @@ def do_block(request: BlocksRequest, block: int) -> BlockOutcome:
     """
     apply_settings(request.sections)
     try:
-        objects = open_objects(request.objects_root)
-        plan = BlockPlan.read(objects, request.word, request.digest)
-        work = BlockWork(objects, open_survey(request.survey_root), plan, block)
-        with ExitStack() as reading:
-            reading.enter_context(_right_to_read(objects, request, plan, block))
-            work.do(request.word, once_fetched=reading.close)
+        _WORK[request.word](open_objects(request.objects_root), request, block)
     except Exception as error:  # noqa: BLE001
         return BlockOutcome(block, f"{type(error).__name__}: {error}")
     finally:
         release_copies()
     return BlockOutcome(block)
+
+
+def _do_pixels(objects: Objects, request: BlocksRequest, block: int) -> None:
+    """Fetch the planes of a block and inject it, as far as the request goes."""
+    plan = BlockPlan.read(objects, request.word, request.digest)
+    work = BlockWork(objects, open_survey(request.survey_root), plan, block)
+    with ExitStack() as reading:
+        reading.enter_context(_right_to_read(objects, request, plan, block))
+        work.do(request.word, once_fetched=reading.close)
+
+
+def _do_summary(objects: Objects, request: BlocksRequest, block: int) -> None:
+    """Gather what the summary takes of a block, and leave it for the driver."""
+    gathered = GatherPlan.read(objects, request.digest).gather(objects, block)
+    objects.put(parts_key(request.parts, block), to_bytes(gathered))
+
+
+_WORK: Mapping[str, Callable[[Objects, BlocksRequest, int], None]] = {
+    "cache": _do_pixels,
+    "injection": _do_pixels,
+    "summary": _do_summary,
+}
 
 
 def _right_to_read(objects: Objects, request: BlocksRequest, plan: BlockPlan, block: int) -> AbstractContextManager[None]:

@@ -1,16 +1,20 @@
 """Laws of the Spark engine, on a real cluster: the bytes of Luigi's workers, whatever is killed; a bad block fails alone."""
 
 import json
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import pyarrow.compute as pc
 import pytest
 from luigi.execution_summary import LuigiStatusCode
 
 from halo_core.errors import BlocksFailedError
+from halo_core.stages.files import read_table
 from luigi_tasks import InjectAll
+from luigi_tasks.plane_locks import locked_key
 from luigi_tasks.targets import PLANES_FILE
 from tests.fixtures.campaigns import BEFORE_PIXELS, Place, content_by, part_of
 from tests.fixtures.clusters import SparkCluster
@@ -67,23 +71,39 @@ def test_a_poisoned_block_fails_alone_with_its_reason_and_is_done_once_it_is_men
     assert injected(place) == injected(done_place)
 
 
-@pytest.mark.parametrize("victim", ["executor", "worker"])
-def test_a_cluster_that_loses_a_process_in_mid_stage_makes_the_same_bytes(
-    done_place: Place, spark_place: Place, spark_cluster: SparkCluster, victim: str
+def test_a_cluster_that_loses_an_executor_and_a_worker_in_mid_stage_makes_the_same_bytes(
+    done_place: Place, spark_place: Place, spark_cluster: SparkCluster
 ) -> None:
     place = replace(spark_place, changes={"block_max_injections": "3", "block_max_bricks": "1"})
-    killer = Thread(target=kill_after_first_block, args=(place, spark_cluster, victim))
-    killer.start()
-    status = place.run(InjectAll)
-    killer.join()
-    assert status == LuigiStatusCode.SUCCESS
+    planes = done_place.tables("cache", PLANES_FILE).filter(pc.field("status") == "ok")
+    held = dict(zip(planes["brickname"].to_pylist(), planes["key"].to_pylist(), strict=True))
+    names = list(held)[-2:]
+    with ThreadPoolExecutor(1) as pool, ExitStack() as planes_held:
+        for name in names:
+            planes_held.enter_context(locked_key(place.objects, held[name]))
+        killing = pool.submit(kill_two, place, spark_cluster, names, planes_held)
+        assert place.run(InjectAll) == LuigiStatusCode.SUCCESS
+        killing.result()
     for name, key in KEYS.items():
         assert content_by(place.tables("injection", name), key) == content_by(done_place.tables("injection", name), key), name
-    assert len(spark_cluster.killed) >= 1
 
 
-def kill_after_first_block(place: Place, cluster: SparkCluster, victim: str) -> None:
-    """Kill a process of the cluster once a block is committed."""
-    folder = place.objects.root / "injection"
-    wait_until(lambda: any(folder.glob("*/block=*/_commit.json")), "a committed block", timeout_s=120)
-    cluster.kill(victim)
+def kill_two(place: Place, cluster: SparkCluster, bricknames: Collection[str], planes_held: ExitStack) -> None:
+    """Kill an executor, then a worker, once only blocks are left that wait for a plane of these bricks; then let the planes go."""
+    with planes_held:
+        wait_until(lambda: n_left(place) == n_blocks_of(place, bricknames), "the blocks that need no held plane", timeout_s=120)
+        cluster.kill("executor")
+        cluster.kill("worker")
+
+
+def n_left(place: Place) -> int:
+    """Return how many blocks of the cut into single bricks are not committed."""
+    n_plans = {len([*stage.glob("block=*")]) for stage in (place.objects.root / "manifest").iterdir()}
+    return max(n_plans) - len([*(place.objects.root / "injection").glob("*/block=*/_commit.json")])
+
+
+def n_blocks_of(place: Place, bricknames: Collection[str]) -> int:
+    """Return how many blocks of that cut are of these bricks."""
+    stage = max((place.objects.root / "manifest").iterdir(), key=lambda folder: len([*folder.glob("block=*")]))
+    tables = (read_table(file, ["brickname"]) for file in stage.glob("block=*/tasks.parquet"))
+    return sum(not set(bricknames).isdisjoint(table["brickname"].to_pylist()) for table in tables)

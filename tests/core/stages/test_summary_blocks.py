@@ -1,16 +1,19 @@
 """Blocks of a summary: what is gathered does not depend on them, and no task is lost, repeated or paired across them."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from halo_core.errors import AccountingError
-from halo_core.stages import summary_blocks
+from halo_core.stages import summary_blocks, summary_parts
 from halo_core.stages.criteria import Criterion
 from halo_core.stages.summary import summarise
-from halo_core.stages.summary_blocks import gather
+from halo_core.stages.summary_blocks import Gathered, gather
+from halo_core.stages.summary_config import SummaryConfig
 from halo_core.stages.summary_controls import control_table
 from halo_core.stages.summary_facts import summary_facts
 from halo_core.stages.summary_regions import region_cells
@@ -53,6 +56,30 @@ def test_cells_regions_controls_and_findings_are_the_same_to_the_bit_for_any_blo
     facts = summary_facts(whole, CONFIG, models=[], reference_grids=frozenset())
     assert summary_facts(parts, CONFIG, models=[], reference_grids=frozenset()) == facts
     assert check_summary(cells, blocks_of(campaign, n_rows), CONFIG, facts=facts) == check_summary(cells, [campaign], CONFIG, facts=facts)
+
+
+def test_what_blocks_leave_in_files_is_gathered_to_the_bit(campaign: Tables) -> None:
+    gathered = Gathered()
+    for tasks, results in blocks_of(campaign, 8):
+        data = summary_parts.to_bytes(Gathered.of(tasks, results, CONFIG))
+        assert summary_parts.to_bytes(summary_parts.from_bytes(data)) == data
+        gathered.extend(summary_parts.from_bytes(data))
+    found, expected = gathered.rows(), gather([campaign], CONFIG)
+    assert summarise(found, CONFIG, selection_sets={"few": range(12)}).equals(
+        summarise(expected, CONFIG, selection_sets={"few": range(12)})
+    )
+    assert region_cells(found, CONFIG).equals(region_cells(expected, CONFIG))
+    for one, other in zip(found, expected, strict=True):
+        assert (one.key, one.controls, one.psf_sources) == (other.key, other.controls, other.psf_sources)
+        assert one.magnification.tobytes() == other.magnification.tobytes()
+    first, again = (Gathered.of(*next(blocks_of(campaign, 8)), CONFIG) for _ in range(2))
+    first.extend(again)
+    with pytest.raises(AccountingError, match="16 rows have 8 distinct task_id"):
+        first.rows()
+
+
+def test_a_configuration_comes_back_from_json() -> None:
+    assert SummaryConfig.from_json(json.loads(json.dumps(asdict(CONFIG)))) == CONFIG
 
 
 def test_a_task_that_stands_in_two_blocks_is_an_error(campaign: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
