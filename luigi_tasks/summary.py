@@ -17,6 +17,8 @@ from halo_core.stages.summary_models import smooth_models
 from halo_core.stages.summary_regions import region_cells
 from halo_core.store.summary import store_cells
 from luigi_tasks.checks import summarised_rows
+from luigi_tasks.engines.gathering import gather_on_cluster
+from luigi_tasks.engines.settings import EngineSettings, SparkSettings
 from luigi_tasks.injection import InjectAll
 from luigi_tasks.parent import set_members
 from luigi_tasks.places import grid_folder
@@ -37,7 +39,7 @@ class SummariseCompleteness(StageTask):
     def build(self) -> Built:
         """Count, pool, and put beside it the regions, the controls and the facts."""
         config = self.summary_config()
-        campaign = gather(summarised_rows(self), config)
+        campaign = gather_on_cluster(self) if self._has_cluster() else gather(summarised_rows(self), config)
         cells = summarise(campaign, config, selection_sets=set_members(self))
         regions = region_cells(campaign, config)
         built = Built(counts={"n_cells": cells.num_rows, "n_region_cells": regions.num_rows})
@@ -50,6 +52,10 @@ class SummariseCompleteness(StageTask):
         self._put_json(built, CONTROLS_FILE, control_table(((one.key, one.controls) for one in campaign), config))
         self._put_json(built, FACTS_FILE, self._facts(campaign, config, built))
         return built
+
+    def _has_cluster(self) -> bool:
+        """Whether a cluster gathers: not where it would be made for that alone, and not with a detector's scores, whose table is here."""
+        return not EngineSettings().is_local and SparkSettings().through == "spark-submit" and not self.scores
 
     def load(self, connection: sa.Connection) -> None:
         """One row per cell."""

@@ -44,14 +44,24 @@ def injected(place: Place) -> dict[str, str]:
     return {key: sha256 for key, (_, sha256) in place.seen(f"injection/{digest}").items() if "/block=" in key}
 
 
+def summarised(place: Place) -> dict[str, str]:
+    """Return the sha256 of every object that the summary's mark names; none else stays but what a cluster was asked."""
+    digest = place.task().digest_of("summary")
+    named = place.task().mark_of("summary")["objects"]
+    seen = place.seen(f"summary/{digest}")
+    assert not [key for key in seen if key.endswith(".npz")]
+    return {key: sha256 for key, (_, sha256) in seen.items() if key in named}
+
+
 def test_a_cluster_makes_the_same_bytes_and_rows_as_luigis_workers(done_place: Place, spark_place: Place) -> None:
     assert spark_place.run() == LuigiStatusCode.SUCCESS
     assert injected(spark_place) == injected(done_place)
+    assert summarised(spark_place) == summarised(done_place)
     for query in (RESULTS, PLANES):
         assert spark_place.rows(query) == done_place.rows(query)
 
 
-def test_a_poisoned_block_fails_alone_with_its_reason_and_is_done_once_it_is_mended(
+def test_a_poisoned_block_fails_alone_with_its_reason_and_luigis_workers_do_it_once_it_is_mended(
     done_place: Place, place_with_planes: Place, spark_cluster: SparkCluster
 ) -> None:
     place = on_cluster(place_with_planes, spark_cluster)
@@ -67,7 +77,7 @@ def test_a_poisoned_block_fails_alone_with_its_reason_and_is_done_once_it_is_men
     assert [row["is_done"] for row in found] == [1, 1, 0]
     assert found[2]["error"].startswith("ObjectStoreError")
     path.write_bytes(good)
-    assert place.run(InjectAll) == LuigiStatusCode.SUCCESS
+    assert place_with_planes.run(InjectAll) == LuigiStatusCode.SUCCESS
     assert injected(place) == injected(done_place)
 
 
