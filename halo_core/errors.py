@@ -41,5 +41,9 @@ class ObjectStoreError(HaloError):
     """An object store is unreachable, not writable, or returned something else than was put."""
 
 
+class ClusterError(HaloError):
+    """A service that runs clusters cannot be reached, or refuses what it is asked."""
+
+
 class BlocksFailedError(HaloError):
     """Blocks of a stage failed on the cluster; each one's reason is in the state."""

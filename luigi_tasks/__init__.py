@@ -15,6 +15,7 @@ from luigi_tasks.manifest import BuildManifest
 from luigi_tasks.parent import BuildParent
 from luigi_tasks.report import RenderReport
 from luigi_tasks.run import RunCampaign
+from luigi_tasks.submit import SubmitEmr
 from luigi_tasks.summary import SummariseCompleteness
 from luigi_tasks.survey import MakeMockSurvey, ReadSurvey
 from luigi_tasks.validation import ValidateCampaign, ValidateStage
@@ -29,6 +30,7 @@ __all__ = [
     "ReadSurvey",
     "RenderReport",
     "RunCampaign",
+    "SubmitEmr",
     "SummariseCompleteness",
     "ValidateCampaign",
     "ValidateStage",

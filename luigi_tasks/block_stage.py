@@ -54,8 +54,17 @@ class BlockStage(StageTask):
         """Store the plan, yield the blocks to do, then commit and say so in the state. Runs again from the top after the yield."""
         link(self, self.objects.uri(self.output().prefix))
         require_head(self.state_url)
-        blocks = self.table_of("manifest", BLOCKS_FILE)
-        plans = [block_rows.BlockPlan(**row) for row in blocks.to_pylist()]
+        plan, blocks = self.plan_blocks()
+        if EngineSettings().is_local:
+            yield [self.block_task(block) for block in self._undone(blocks)]
+        else:
+            run_blocks(self, self.word, plan)
+        for word in self.words:
+            self._close(word, blocks)
+
+    def plan_blocks(self) -> tuple[BlockPlan, list[int]]:
+        """Record the run and its blocks in the state, store the plan beside the blocks, and return it with the blocks' numbers."""
+        plans = [block_rows.BlockPlan(**row) for row in self.table_of("manifest", BLOCKS_FILE).to_pylist()]
         plan = self.plan()
         with begin(self.state_url) as connection:
             self.register(connection)
@@ -63,12 +72,13 @@ class BlockStage(StageTask):
                 block_rows.plan_blocks(connection, self.digest_of(word), plans)
         for word in self.words:
             plan.put(self.objects, word, self.digest_of(word))
-        if EngineSettings().is_local:
-            yield [self.block_task(block) for block in self._undone(blocks["block"].to_pylist())]
-        else:
-            run_blocks(self, self.word, plan)
-        for word in self.words:
-            self._close(word, blocks["block"].to_pylist())
+        return plan, [one.block for one in plans]
+
+    def blocks_are_done(self) -> bool:
+        """Return whether the blocks are planned, and each is committed and its rows are loaded."""
+        with read(self.state_url) as connection:
+            planned = [plan.block for plan in block_rows.planned_blocks(connection, self.digest_of(self.word))]
+        return bool(planned) and not self._undone(planned)
 
     def plan(self) -> BlockPlan:
         """Return what every block is done by."""

@@ -1,7 +1,5 @@
 """The checks of every stage asked again of what a run has stored, known by its recorded digests; no stage is done again."""
 
-import json
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +15,10 @@ from halo_core.store.sessions import read
 from luigi_tasks.checks import words_of
 from luigi_tasks.identity import VALIDATED, StageIdentity
 from luigi_tasks.objects import open_objects
-from luigi_tasks.places import MockSurveySettings
-from luigi_tasks.report_run import Run, run_of
+from luigi_tasks.recorded import task_on_record, use_mock_survey
+from luigi_tasks.report_run import run_of
 from luigi_tasks.targets import StageTarget
 from luigi_tasks.validation import CAMPAIGN, ValidateCampaign, ValidateStage, ValidationTask
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,20 +80,13 @@ def revalidate(state_url: str, objects_root: str, campaign: str) -> Iterator[Che
     with read(state_url) as connection:
         digests = campaigns.campaign_digests(connection, campaign)
         run = campaigns.latest_campaign(connection, campaign)
-        _use_mock_survey(run_of(connection, campaign, open_objects(objects_root)))
+        use_mock_survey(run_of(connection, campaign, open_objects(objects_root)))
     if run is None:
         return
     for subject in VALIDATED:
         absent = tuple(word for word in words_of(subject) if not _is_reached(state_url, objects_root, word, digests))
         findings = () if absent else tuple(_task(subject, run, digests, state_url, objects_root).check_again(run.campaign_id))
         yield Checked(subject, absent, findings)
-
-
-def _use_mock_survey(run: Run) -> None:
-    """Let this process know the mock survey that a run was made on, which stands in no parameter of its tasks."""
-    config = luigi.configuration.get_config()
-    for name, value in run.mock_parameters().items():
-        config.set(MockSurveySettings.get_task_family(), name, str(value))
 
 
 def _is_reached(state_url: str, objects_root: str, word: str, digests: Mapping[str, str]) -> bool:
@@ -112,10 +101,5 @@ def _is_reached(state_url: str, objects_root: str, word: str, digests: Mapping[s
 def _task(subject: str, run: CampaignRun, digests: Mapping[str, str], state_url: str, objects_root: str) -> ValidationTask:
     """Return the checks of a stage by the configuration that is on record."""
     kind = RevalidateCampaign if subject == CAMPAIGN else RevalidateStage
-    texts: dict[str, str] = json.loads(run.config) | {"state_url": state_url, "objects_root": objects_root}
-    parameters = dict(kind.get_params())
     own = {"digests": dict(digests)} | ({} if subject == CAMPAIGN else {"stage": subject})
-    unknown = sorted(parameters.keys() - texts.keys() - own.keys())
-    if unknown:
-        logger.warning("%s is on record without %s: those of luigi.cfg count", run.name, ", ".join(unknown))
-    return kind(**{name: parameter.parse(texts[name]) for name, parameter in parameters.items() if name in texts}, **own)
+    return task_on_record(kind, run, state_url, objects_root, **own)

@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fixtures.services",
     "tests.fixtures.schedulers",
     "tests.fixtures.clusters",
+    "tests.fixtures.emr",
 ]

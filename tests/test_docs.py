@@ -22,7 +22,7 @@ SETTINGS = ["luigi.cfg", "scheduler.cfg", *sorted(f"campaigns/{path.name}" for p
 SETTINGS += sorted(f"grids/{path.name}" for path in (ROOT / "grids").glob("*.toml"))
 
 COMMAND = re.compile(r"(?:`|^ {4}|&& |\$\(BIN\)/)halo ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
-TASK = re.compile(r"\b(?:Draw|Make|Read|Build|Cache|Inject|Summarise|Validate|Render|Run)[A-Z][A-Za-z]+\b")
+TASK = re.compile(r"(?<!elasticmapreduce:)\b(?:Draw|Make|Read|Build|Cache|Inject|Submit|Summarise|Validate|Render|Run)[A-Z][A-Za-z]+\b")
 FORBIDDEN = re.compile(r"\b(?:session|issue #|pull request|todo|fixme|helper|as discussed|previous version)|/work/", re.IGNORECASE)
 LUIGI_FLAGS = {"module", "local-scheduler", "workers", "help", "scheduler-host", "scheduler-port", "assistant", "service"}
 

@@ -8,6 +8,7 @@ from halo_core.errors import HaloError
 from luigi_tasks.cli.campaign import campaign
 from luigi_tasks.cli.compare import compare
 from luigi_tasks.cli.doctor import doctor
+from luigi_tasks.cli.emr import emr
 from luigi_tasks.cli.place import init
 from luigi_tasks.cli.report import report
 from luigi_tasks.cli.stamps import stamps
@@ -36,5 +37,5 @@ def main() -> None:
     """Dark Halo Scope beside the pipeline: look, check, set up. The pipeline itself is `luigi --module luigi_tasks RunCampaign`."""
 
 
-for command in (campaign, compare, doctor, init, report, stamps, state, status, storage, supervise, validate):
+for command in (campaign, compare, doctor, emr, init, report, stamps, state, status, storage, supervise, validate):
     main.add_command(command)

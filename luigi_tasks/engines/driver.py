@@ -11,7 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import luigi
 
@@ -22,16 +22,18 @@ from luigi_tasks.block_plan import BlockPlan
 from luigi_tasks.block_rows import BlockRows
 from luigi_tasks.blocks import stage_progress
 from luigi_tasks.campaign import CampaignTask
+from luigi_tasks.engines.emr_extra import emr_engine
+from luigi_tasks.engines.interrupts import unwinding_on_sigterm
 from luigi_tasks.engines.request import BlockOutcome, BlocksRequest, outcomes_key, settings_of
 from luigi_tasks.engines.settings import SparkSettings
-from luigi_tasks.engines.submission import Submission
+from luigi_tasks.engines.submission import Engine, Running, SparkSubmit
 from luigi_tasks.leases import LeaseSettings, has_ended, process_name
 from luigi_tasks.local_cache import release_copies
 from luigi_tasks.objects import Objects
 from luigi_tasks.plane_budget import CacheSettings
 from luigi_tasks.progress import report
 from luigi_tasks.survey_reads import reads_resource
-from luigi_tasks.targets import committed_marks, stage_prefix
+from luigi_tasks.targets import committed_marks
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Driver:
     survey_root: str
     state_url: str
     owner: str
+    engine: Engine = field(default_factory=SparkSubmit)
 
     @property
     def digest(self) -> str:
@@ -65,6 +68,7 @@ class Driver:
             Blocks failed; those that did not are loaded.
         """
         while self._unfinished():
+            self.engine.prepare(self.objects)
             mine = self._take()
             try:
                 if mine:
@@ -97,16 +101,17 @@ class Driver:
         left -= self._load(left)
         if not left:
             return
-        key = f"{stage_prefix(self.word, self.digest)}/_engine/{uuid.uuid4().hex[:12]}.json"
-        self.objects.put(key, self._request(sorted(left)).to_json())
-        settings = [f"objects.{name}={value}" for name, value in settings_of()["objects"].items() if name != "root"]
-        with Submission([str(self.objects.root), key, *settings]) as submission:
+        with unwinding_on_sigterm(), self.engine.submit(self.objects, self._request(sorted(left))) as submission:
             logger.info("%s: %d blocks submitted: %s", self.word, len(left), " ".join(submission.command))
+            state = ""
             while submission.exit_code() is None:
+                if submission.state() != state:
+                    state = submission.state()
+                    self._say_progress(state)
                 time.sleep(min(SparkSettings().poll_s, LeaseSettings().lease_seconds / 3))
-                left -= self._load(left)
-            left -= self._load(left)
-            self._raise_failures(left, key, submission)
+                left -= self._load(left, state)
+            left -= self._load(left, state)
+            self._raise_failures(left & submission.blocks, submission)
 
     def _request(self, blocks: Sequence[int]) -> BlocksRequest:
         """Return what executors are asked."""
@@ -121,7 +126,7 @@ class Driver:
             reads=reads,
         )
 
-    def _load(self, blocks: Iterable[int]) -> set[int]:
+    def _load(self, blocks: Iterable[int], state: str = "") -> set[int]:
         """Renew the leases, load the rows of blocks that are committed now, several in a transaction, and return them."""
         seconds, loaded = LeaseSettings().lease_seconds, set[int]()
         with begin(self.state_url) as connection:
@@ -138,38 +143,39 @@ class Driver:
             loaded.update(some)
             release_copies()
         if loaded:
-            self._say_progress()
+            self._say_progress(state)
         return loaded
 
-    def _say_progress(self) -> None:
-        """Log how far the stage is, and show it on the scheduler's page."""
-        text = stage_progress(self.state_url, self.word, self.plan)
+    def _say_progress(self, state: str) -> None:
+        """Log how far the stage is, and show it on the scheduler's page with how the cluster is."""
+        text = "; ".join(part for part in (stage_progress(self.state_url, self.word, self.plan), state) if part)
         logger.info("%s", text)
         with read(self.state_url) as connection:
             found = block_store.block_progress(connection, self.digest)
         report(self.task, done=found.n_finished, total=found.n_blocks, text=text)
 
-    def _raise_failures(self, left: set[int], key: str, submission: Submission) -> None:
+    def _raise_failures(self, left: set[int], submission: Running) -> None:
         """Record why blocks are not done, and raise where there are some."""
         if not left:
             return
         told: list[BlockOutcome] = []
+        key = submission.key
         if self.objects.size(outcomes_key(key)) is not None:
             told = [BlockOutcome(**outcome) for outcome in json.loads(self.objects.read(outcomes_key(key)))]
         reasons = {outcome.block: outcome.error for outcome in told if outcome.error is not None}
-        ended = f"spark-submit ended with {submission.exit_code()} before it"
+        ended = f"{submission.ended()} before it"
         with begin(self.state_url) as connection:
             for block in left:
                 block_store.release_lease(connection, self.digest, block, self.owner, error=reasons.get(block, ended))
         first = min(left)
         raise BlocksFailedError(
             f"{self.word}: {len(left)} blocks failed, first {first}: {reasons.get(first, ended)}. "
-            + ("halo status names the others" if reasons else f"Last words of spark-submit:\n{submission.tail()}")
+            + ("halo status names the others" if reasons else f"Last words:\n{submission.tail()}")
         )
 
 
-def run_blocks(task: CampaignTask, word: str, plan: BlockPlan) -> None:
-    """Have the blocks of a stage done by the cluster of [spark].
+def run_blocks(task: CampaignTask, word: str, plan: BlockPlan, *, through: str | None = None) -> None:
+    """Have the blocks of a stage done by the cluster of [spark], through what it says unless another way is given.
 
     Raises
     ------
@@ -181,4 +187,10 @@ def run_blocks(task: CampaignTask, word: str, plan: BlockPlan) -> None:
     if CacheSettings().n_bytes():
         raise ConfigurationError("[cache] max_bytes is kept by Luigi's workers alone; on Spark set it to 0, or use [cache] mode = sections")
     owner = f"{process_name(os.getpid())}/{uuid.uuid4().hex[:12]}"
-    Driver(task, word, plan, task.objects, task.survey.root, task.state_url, owner).run()
+    engine = engine_of(through or SparkSettings().through)
+    Driver(task, word, plan, task.objects, task.survey.root, task.state_url, owner, engine).run()
+
+
+def engine_of(through: str) -> Engine:
+    """Return the engine by its name in [spark] through."""
+    return SparkSubmit() if through == "spark-submit" else emr_engine()

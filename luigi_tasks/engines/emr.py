@@ -1,132 +1,201 @@
-"""Blocks as a step of Amazon EMR: a cluster made for them and ended with them, or a step on one that runs. With `s3`, alone imports boto3.
-
-What was asked of EMR for a request stands in an object beside the request before anything is waited for, so that a driver that was killed
-finds its step again and never asks twice. A cluster that was made here is ended whatever happens, also by EMR itself once its step is over.
-"""
+"""Blocks as a step of Amazon EMR: on a cluster that is made for them and ends with them, or on one that runs."""
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
-import boto3
-import luigi
-
-from halo_core.errors import ConfigurationError
+from halo_core.errors import ClusterError
+from luigi_tasks.engines.emr_attempt import Attempt, Place, open_attempt
+from luigi_tasks.engines.emr_logs import last_words
+from luigi_tasks.engines.emr_request import Staged, emr_request, step_command
+from luigi_tasks.engines.emr_service import EmrService
+from luigi_tasks.engines.emr_settings import EmrSettings
+from luigi_tasks.engines.emr_staging import ENGINE, staging_of
+from luigi_tasks.engines.interrupts import uninterrupted
+from luigi_tasks.engines.request import BlocksRequest
+from luigi_tasks.engines.submission import launch_arguments
+from luigi_tasks.objects import Objects
 
 logger = logging.getLogger(__name__)
 
-_STEP_OVER = {"COMPLETED": 0, "CANCELLED": 2, "FAILED": 1, "INTERRUPTED": 3}
-_CLUSTER_OVER = ("TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS")
+SETTLE_S = 300.0
+"""How long EMR is looked at for what another driver has asked and never said that it got, before it is asked anew [s]."""
+
+NEVER_MADE = 5
+"""Exit code of an attempt that EMR never heard of."""
 
 
-class EmrSettings(luigi.Config):
-    """The cluster that is made, or the one that is used, [emr] in luigi.cfg."""
+class Emr:
+    """EMR as an engine; what it needs is staged before the first lease is taken."""
 
-    region: str = luigi.Parameter(default="", description="Region of the cluster; empty for boto3's own choice.")
-    endpoint_url: str = luigi.Parameter(default="", description="URL of the service where it is not Amazon's.")
-    cluster_id: str = luigi.Parameter(default="", description="A running cluster that gets the step; empty: make one.")
-    release: str = luigi.Parameter(
-        default="emr-7.12.0", description="Release label of EMR; Python and glibc of the archive must run on it."
-    )
-    master_type: str = luigi.Parameter(default="m7g.xlarge", description="Instance type of the primary node.")
-    core_type: str = luigi.Parameter(default="c7g.4xlarge", description="Instance type of the core nodes.")
-    core_count: int = luigi.IntParameter(default=2, description="Core nodes; > 0.")
-    task_type: str = luigi.Parameter(default="", description="Instance type of the task nodes; empty for the type of the core nodes.")
-    task_count: int = luigi.IntParameter(default=0, description="Task nodes, on the spot market.")
-    spot_percent: int = luigi.IntParameter(default=100, description="Highest price of a task node, in percent of the on-demand price.")
-    service_role: str = luigi.Parameter(default="EMR_DefaultRole", description="Role of the service.")
-    job_flow_role: str = luigi.Parameter(default="EMR_EC2_DefaultRole", description="Instance profile of the nodes.")
-    subnet: str = luigi.Parameter(default="", description="Subnet of the nodes.")
-    ec2_key: str = luigi.Parameter(default="", description="Key pair for ssh to the nodes.")
-    log_uri: str = luigi.Parameter(default="", description="s3:// place of the logs, which are shown when a step fails.")
-    bootstrap: str = luigi.Parameter(default="[]", description="Bootstrap scripts, a JSON list of s3:// URIs.")
-    tags: str = luigi.Parameter(default="{}", description="Tags of the cluster, a JSON object.")
-    archive: str = luigi.Parameter(default="", description="s3:// URI of the environment that make environment packs.")
-    poll_s: float = luigi.FloatParameter(default=30.0, description="Time between two looks at the step [s].")
+    def __init__(self) -> None:
+        self.settings = EmrSettings().check()
+        self._staged: Staged | None = None
 
-    @classmethod
-    def get_task_family(cls) -> str:
-        """Return the section's name."""
-        return "emr"
+    def prepare(self, objects: Objects) -> Staged:
+        """Stage what a cluster needs, once, and return where it is."""
+        if self._staged is None:
+            staging = staging_of(objects, self.settings)
+            staging.put(objects)
+            self._staged = staging.staged
+        return self._staged
 
-    def client(self) -> Any:
-        """Return a client of the service; credentials are boto3's own."""
-        return boto3.client("emr", region_name=self.region or None, endpoint_url=self.endpoint_url or None)
+    def submit(self, objects: Objects, request: BlocksRequest) -> "EmrSubmission":
+        """Return a step that does the blocks, asked for when its context is entered."""
+        return EmrSubmission(objects, request, self.prepare(objects), self.settings)
+
+    def dry_run(self, objects: Objects, word: str, digest: str) -> str:
+        """Return as JSON what EMR would be asked next; nothing is stored and EMR is not asked."""
+        attempt = open_attempt(objects, word, digest)
+        return json.dumps(request_of(attempt, staging_of(objects, self.settings).staged, self.settings), indent=2)
 
 
-@dataclass(frozen=True)
-class Step:
-    """A step that EMR was asked for, and whether its cluster was made for it."""
-
-    cluster_id: str
-    step_id: str
-    is_own: bool
+def request_of(attempt: Attempt, staged: Staged, settings: EmrSettings) -> dict[str, Any]:
+    """Return what EMR is asked for an attempt."""
+    command = step_command(attempt.name, staged, launch_arguments(attempt.objects, attempt.key))
+    return emr_request(attempt.name, command, staged, settings, settings.log_uri or attempt.objects.uri(f"{ENGINE}/logs"))
 
 
-def step_request(name: str, command: Sequence[str], *, is_own: bool) -> dict[str, Any]:
-    """Return a step that runs a command; its words stay apart, none is quoted."""
-    return {
-        "Name": name,
-        "ActionOnFailure": "TERMINATE_CLUSTER" if is_own else "CONTINUE",
-        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": list(command)},
-    }
+class EmrSubmission:
+    """An attempt at the blocks of a stage; leaving the context ends what it has made."""
+
+    def __init__(self, objects: Objects, request: BlocksRequest, staged: Staged, settings: EmrSettings) -> None:
+        self._settings, self._service = settings, EmrService(settings)
+        self._wanted = request
+        self._attempt = open_attempt(objects, request.word, request.digest)
+        self._request = request_of(self._attempt, staged, settings)
+        self._place: Place | None = None
+        self._code: int | None = None
+        self._state, self._next_look = "", 0.0
+
+    @property
+    def key(self) -> str:
+        """Key of the request that is worked on."""
+        return self._attempt.key
+
+    @property
+    def blocks(self) -> frozenset[int]:
+        """Blocks that are worked on: those of the attempt that was joined; none where EMR never heard of it."""
+        return frozenset() if self._code == NEVER_MADE else self._attempt.blocks()
+
+    @property
+    def command(self) -> Sequence[str]:
+        """The words of the step."""
+        return step_command_of(self._request)
+
+    def __enter__(self) -> "EmrSubmission":
+        """Ask EMR, or join the attempt that is there."""
+        try:
+            if self._attempt.begin(self._wanted):
+                self._ask()
+            else:
+                self._place = self._attempt.place()
+                logger.info("EMR: %s was asked for already, joined", self._attempt.name)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """End the cluster that was made, or the step on another."""
+        try:
+            self._leave()
+        except ClusterError as failure:
+            logger.error("%s", failure)
+            if error is None:
+                raise
+            error.add_note(str(failure))
+
+    def exit_code(self) -> int | None:
+        """Return how it ended, None while it runs; EMR is asked now and then."""
+        if self._code is None and time.monotonic() >= self._next_look:
+            self._look()
+            self._next_look = time.monotonic() + self._settings.poll_s
+        return self._code
+
+    def state(self) -> str:
+        """Return how cluster and step are, for people."""
+        return self._state
+
+    def ended(self) -> str:
+        """Return how it ended, for people."""
+        return f"EMR ended with {self._state}"
+
+    def tail(self) -> str:
+        """Return the last words of the step's logs, once they are there."""
+        if self._place is None:
+            return "there is no cluster"
+        times = {"wait_s": self._settings.log_wait_s, "poll_s": self._settings.poll_s}
+        step_id = self._service.step_id(self._place, self._attempt.name)
+        return last_words(self._service.log_uri(self._place), self._place.cluster_id, step_id, **times)
+
+    def _ask(self) -> None:
+        """Ask EMR for a cluster or a step; what comes when another driver has given the attempt up is ended again."""
+        try:
+            self._keep(self._service.ask(self._request))
+        except ClusterError as error:
+            self._end(NEVER_MADE, f"refused: {error}")
+            raise
+        if self._attempt.is_over():
+            raise ClusterError(f"EMR took longer than {SETTLE_S:g} s to answer for {self._attempt.name}, and another driver asks anew")
+
+    def _look(self) -> None:
+        """Ask EMR how things are; look for what was asked by a driver that died."""
+        if self._place is None:
+            self._find()
+        if self._place is None:
+            if self._attempt.age_s() > SETTLE_S:
+                self._end(NEVER_MADE, "no cluster or step: EMR was never asked")
+            return
+        found = self._service.status(self._place, self._attempt.name)
+        self._say(f"EMR {self._place.cluster_id}: {found}")
+        if found.exit_code is not None:
+            self._end(found.exit_code, self._state)
+
+    def _find(self) -> None:
+        """Find where EMR works on the attempt, by what was kept or by its name."""
+        self._place = self._attempt.place()
+        if self._place is None:
+            since = self._attempt.asked_at()
+            self._keep(self._service.find(self._attempt.name, self._settings.cluster_id, since))
+
+    def _keep(self, place: Place | None) -> None:
+        """Keep where EMR works on the attempt."""
+        if place is not None:
+            self._place = place
+            self._attempt.keep_place(place)
+            logger.info("EMR: %s is on cluster %s", self._attempt.name, place.cluster_id)
+
+    def _say(self, state: str) -> None:
+        """Log a state that is new."""
+        if state != self._state:
+            logger.info("%s", state)
+            self._state = state
+
+    def _end(self, code: int, state: str) -> None:
+        """Keep that the attempt is over."""
+        self._say(state)
+        self._attempt.end(state)
+        self._code = code
+
+    def _leave(self) -> None:
+        """End a cluster of our own, and cancel a step that is not over; a signal does not stop this."""
+        with uninterrupted():
+            if self._place is None and self._code is None:
+                self._find()
+            if self._place is None:
+                return
+            if self._place.is_own or self._code is None:
+                logger.info("EMR: ending %s on cluster %s", self._attempt.name, self._place.cluster_id)
+                self._service.stop(self._place)
+            if self._code is None:
+                self._attempt.end("stopped by its driver")
 
 
-def cluster_request(name: str, step: Mapping[str, Any], settings: EmrSettings) -> dict[str, Any]:
-    """Return what RunJobFlow is asked: a cluster that ends itself with its step.
-
-    Raises
-    ------
-    ConfigurationError
-        No core node is asked for, or a list or object of [emr] is no JSON.
-    """
-    if settings.core_count < 1:
-        raise ConfigurationError(f"[emr] core_count = {settings.core_count}: at least 1 is needed")
-    instances: dict[str, Any] = {"InstanceGroups": _groups(settings), "KeepJobFlowAliveWhenNoSteps": False, "TerminationProtected": False}
-    instances |= {name: value for name, value in (("Ec2SubnetId", settings.subnet), ("Ec2KeyName", settings.ec2_key)) if value}
-    scripts, tags = _json(settings.bootstrap, "bootstrap", list), _json(settings.tags, "tags", dict)
-    request = {
-        "Name": name,
-        "ReleaseLabel": settings.release,
-        "Applications": [{"Name": "Spark"}],
-        "Instances": instances,
-        "Steps": [dict(step)],
-        "BootstrapActions": [{"Name": uri.rpartition("/")[2], "ScriptBootstrapAction": {"Path": uri}} for uri in scripts],
-        "ServiceRole": settings.service_role,
-        "JobFlowRole": settings.job_flow_role,
-        "VisibleToAllUsers": True,
-        "Tags": [{"Key": key, "Value": str(value)} for key, value in sorted(tags.items())],
-    }
-    return request | ({"LogUri": settings.log_uri} if settings.log_uri else {})
-
-
-def _groups(settings: EmrSettings) -> list[dict[str, Any]]:
-    """Return the groups of instances: one primary, core, and task nodes on the spot market where there are some."""
-    groups: list[dict[str, Any]] = [
-        {"Name": "primary", "InstanceRole": "MASTER", "InstanceType": settings.master_type, "InstanceCount": 1, "Market": "ON_DEMAND"},
-        {
-            "Name": "core",
-            "InstanceRole": "CORE",
-            "InstanceType": settings.core_type,
-            "InstanceCount": settings.core_count,
-            "Market": "ON_DEMAND",
-        },
-    ]
-    if settings.task_count:
-        spot = {"Market": "SPOT", "BidPriceAsPercentageOfOnDemandPrice": float(settings.spot_percent)}
-        kind = settings.task_type or settings.core_type
-        groups.append({"Name": "task", "InstanceRole": "TASK", "InstanceType": kind, "InstanceCount": settings.task_count} | spot)
-    return [{k: v for k, v in group.items() if k != "BidPriceAsPercentageOfOnDemandPrice"} for group in groups]
-
-
-def _json(text: str, name: str, kind: type) -> Any:
-    """Return a JSON value of [emr]."""
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"[emr] {name} = {text}: a JSON {kind.__name__} is needed ({error})") from error
-    if not isinstance(found, kind):
-        raise ConfigurationError(f"[emr] {name} = {text}: a JSON {kind.__name__} is needed")
-    return found
+def step_command_of(request: dict[str, Any]) -> list[str]:
+    """Return the words of the step that is asked for."""
+    (asked,) = request.values()
+    return list(asked["Steps"][0]["HadoopJarStep"]["Args"])

@@ -27,6 +27,9 @@ class EngineSettings(luigi.Config):
 class SparkSettings(luigi.Config):
     """How blocks are submitted, [spark] in luigi.cfg."""
 
+    through: str = luigi.ChoiceParameter(
+        default="spark-submit", choices=["spark-submit", "emr"], description="spark-submit: of this machine; emr: a step of Amazon EMR."
+    )
     program: str = luigi.Parameter(default="spark-submit", description="The spark-submit to run.")
     submit: str = luigi.Parameter(default="[]", description='Its options, a JSON list such as ["--master", "yarn"].')
     poll_s: float = luigi.FloatParameter(default=5.0, description="Time between two looks at what is committed [s].")

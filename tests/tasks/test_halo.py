@@ -43,6 +43,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
         ("campaign", "list"),
         ("compare",),
         ("doctor",),
+        ("emr",),
         ("init",),
         ("report",),
         ("stamps",),
