@@ -4,7 +4,6 @@ The cluster knows objects alone. What it commits is found by one listing now and
 Killed and started again it finds what is committed; two drivers of one stage share its blocks by their leases.
 """
 
-import json
 import logging
 import os
 import socket
@@ -24,7 +23,7 @@ from luigi_tasks.blocks import stage_progress
 from luigi_tasks.campaign import CampaignTask
 from luigi_tasks.engines.emr_extra import emr_engine
 from luigi_tasks.engines.interrupts import unwinding_on_sigterm
-from luigi_tasks.engines.request import BlockOutcome, BlocksRequest, outcomes_key, settings_of
+from luigi_tasks.engines.request import BlocksRequest, failures_of, settings_of
 from luigi_tasks.engines.settings import SparkSettings
 from luigi_tasks.engines.submission import Engine, Running, SparkSubmit
 from luigi_tasks.leases import LeaseSettings, has_ended, process_name
@@ -158,11 +157,7 @@ class Driver:
         """Record why blocks are not done, and raise where there are some."""
         if not left:
             return
-        told: list[BlockOutcome] = []
-        key = submission.key
-        if self.objects.size(outcomes_key(key)) is not None:
-            told = [BlockOutcome(**outcome) for outcome in json.loads(self.objects.read(outcomes_key(key)))]
-        reasons = {outcome.block: outcome.error for outcome in told if outcome.error is not None}
+        reasons = failures_of(self.objects, submission.key)
         ended = f"{submission.ended()} before it"
         with begin(self.state_url) as connection:
             for block in left:
