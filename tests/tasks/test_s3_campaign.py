@@ -166,7 +166,7 @@ def test_a_survey_on_s3_is_known_by_its_uri_and_its_tables_and_read_where_it_is(
 ) -> None:
     files = s3_place.task().survey.files
     root = f"s3://{BUCKET}/{uuid.uuid4().hex}"
-    survey = S3Objects(root, s3_place.settings)
+    survey = S3Objects(root, s3_place.access)
     for key in files.list_sizes(""):
         survey.copy_in(key, files.path(key))
     place = new_s3_place(tmp_path, s3_server, survey_root=root)
