@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from time import perf_counter, process_time
@@ -139,9 +140,9 @@ def show_stamps(folder: Path) -> None:
         print(f"  {n_hosts} hosts x {n_per_host}, {sizes}, {''.join(bands)}: {found[0][0]}, {seconds[-1]:.3f} s", flush=True)
     for name, values in {**sizes_of, "seconds": seconds}.items():
         show_fit(name, LAWS[name], terms[name], values)
-    for n_rows in (20, 1_000, 10_000):
-        write_table(folder / "tasks", task_rows(n_rows, seed=1))
-        print(f"  tasks.parquet of {n_rows:,} made rows: {(folder / 'tasks').stat().st_size:,} bytes")
+    for n_rows, (name, made) in product((20, 1_000, 10_000), {"tasks": partial(task_rows, seed=1), "parents": parent_rows}.items()):
+        write_table(folder / name, made(n_rows))
+        print(f"  {n_rows:,} made {name}: {(folder / name).stat().st_size:,} bytes")
     rows, mine = case_of(planes, 10, 100, (96,), BANDS)
     for effort in EFFORTS:
         took_s = min(stored(rows, mine, replace(CONFIG, effort=effort), folder)[1] for _ in range(2))

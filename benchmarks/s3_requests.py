@@ -11,7 +11,6 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-
 from luigi_tasks.targets import BLOCKS_FILE
 from tests.fixtures.requests import Requests, counted
 from tests.fixtures.storage import S3Server, new_s3_place, running_server

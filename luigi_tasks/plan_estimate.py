@@ -157,12 +157,12 @@ def _lines(estimate: Estimate) -> list[str]:
 def _stage_table(estimate: Estimate) -> Table:
     """Return what each stage costs."""
     table = Table(title="Estimate by stage; memory of each process")
-    for name in ("stage", "core-hours", "reads", "writes", "memory", "at once"):
+    for name in ("stage", "core-hours", "reads", "writes", "memory", "processes"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage in estimate.stages:
         hours = "not known" if stage.core_s is None else f"{stage.core_s / 3600:,.2f}"
-        moved = (size(stage.read_bytes), size(stage.written_bytes), size(stage.memory_bytes))
-        table.add_row(stage.stage, hours, *moved, f"<= {estimate.bricks.n_blocks:,}" if stage.is_blocks else "1")
+        moved = ("not known" if stage.read_bytes is None else size(stage.read_bytes), size(stage.written_bytes), size(stage.memory_bytes))
+        table.add_row(stage.stage, hours, *moved, f"{stage.most_processes:,}")
     return table
 
 
@@ -173,8 +173,7 @@ def _wall_table(estimate: Estimate) -> Table:
         table.add_column(name, justify="right")
     for n_cores in CORES:
         walls = [duration(estimate.wall_s(n_cores, database)) for database in rates.ROW_BYTES]
-        blocks_s = estimate.core_s(is_blocks=True) / min(n_cores, estimate.bricks.n_blocks)
-        table.add_row(f"{n_cores:,}", *walls, f"{size(estimate.survey_bytes / blocks_s)}/s")
+        table.add_row(f"{n_cores:,}", *walls, f"{size(estimate.survey_bytes / estimate.blocks_s(n_cores))}/s")
     return table
 
 

@@ -80,14 +80,14 @@ class Bricks:
 
 @dataclass(frozen=True)
 class StageCost:
-    """What one stage costs; ``core_s`` is None where it is not known. Blocks are done by any number of cores, the rest by one process."""
+    """What one stage costs; None where it is not known. ``most_processes`` is how many can share it, one core each."""
 
     stage: str
     core_s: float | None
-    read_bytes: float = 0.0
+    read_bytes: float | None = 0.0
     written_bytes: float = 0.0
     memory_bytes: float = rates.PROCESS_BYTES
-    is_blocks: bool = False
+    most_processes: int = 1
 
 
 def hosts_of(rows: Sequence[PlanRow], supply: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -203,19 +203,20 @@ class Estimate:
         return (*self._before_pixels(), *self._blocks(), *self._after_blocks())
 
     def _before_pixels(self) -> tuple[StageCost, ...]:
-        """Return the costs of parent and manifest; of parents that are not known the manifest's least."""
+        """Return the costs of parent and manifest; where parents are not known the manifest's without what it does for each."""
         design, of, n_tasks = self.design, self.object_bytes, self.design.n_tasks
         n_parents, n_read = design.n_parents, design.n_catalogue_rows
-        fixed, parent_s = n_parents or 0, None
-        if n_parents is not None and n_read is not None:
-            parent_s = rates.CATALOGUE_ROW_S * n_read + rates.PARENT_S * n_parents
+        fixed, groups = n_parents or 0, rates.MOST_GROUPS
+        select_s = None if n_read is None else rates.CATALOGUE_ROW_S * n_read
+        merge_s, check_s = (None if n_parents is None else rate * n_parents for rate in (rates.PARENT_S, rates.PARENT_CHECK_S))
         check = rates.MANIFEST_CHECK_PARENT_S * fixed + rates.MANIFEST_CHECK_ROW_S * n_tasks
         build = rates.MANIFEST_PARENT_S * fixed + rates.MANIFEST_ROW_S * n_tasks + rates.MANIFEST_BLOCK_S * self.bricks.n_blocks
         memory = rates.PROCESS_BYTES + rates.MANIFEST_PARENT_BYTES * fixed + rates.MANIFEST_HOST_BYTES * design.n_hosts
         parent_bytes = rates.PARENT_BYTES * fixed
         return (
-            StageCost("parent", parent_s, 0.0, parent_bytes, rates.PROCESS_BYTES + rates.PARENT_MEMORY_BYTES),
-            StageCost("parent checks", rates.PARENT_CHECK_S * n_read if n_read is not None else None, parent_bytes),
+            StageCost("selection", select_s, None, parent_bytes, rates.PROCESS_BYTES + rates.PARENT_MEMORY_BYTES, groups),
+            StageCost("parent", merge_s, parent_bytes, parent_bytes, rates.PROCESS_BYTES + rates.PARENT_MEMORY_BYTES),
+            StageCost("parent checks", check_s, parent_bytes, 0.0, rates.PARENT_CHECK_BYTES),
             StageCost("manifest", build, parent_bytes, of["tasks"], memory),
             StageCost("manifest checks", check, of["tasks"] + parent_bytes, 0.0, self._checked(rates.MANIFEST_CHECK_ROW_BYTES)),
         )
@@ -235,8 +236,8 @@ class Estimate:
         kept = of["hosts"] if design.cache_mode == "sections" else of["planes"]
         stamps = of["arcs"] + of["results"] + (of["hosts"] if design.cache_mode == "whole" else 0.0)
         return (
-            StageCost("cache", fetch_s, self.survey_bytes, kept + of["marks"], rates.BLOCK_BYTES, is_blocks=True),
-            StageCost("injection", inject_s, kept + of["tasks"], stamps, rates.BLOCK_BYTES, is_blocks=True),
+            StageCost("cache", fetch_s, self.survey_bytes, kept + of["marks"], rates.BLOCK_BYTES, self.bricks.n_blocks),
+            StageCost("injection", inject_s, kept + of["tasks"], stamps, rates.BLOCK_BYTES, self.bricks.n_blocks),
         )
 
     def _after_blocks(self) -> tuple[StageCost, ...]:
@@ -257,15 +258,22 @@ class Estimate:
         """Return the memory of a process that keeps some bytes of each row."""
         return rates.PROCESS_BYTES + row_bytes * self.design.n_tasks
 
-    def core_s(self, *, is_blocks: bool) -> float:
-        """Return the seconds of one core of all block tasks, or of all that one process does."""
-        return sum(stage.core_s or 0.0 for stage in self.stages if stage.is_blocks == is_blocks)
+    def core_s(self) -> float:
+        """Return the seconds of one core of all that is known."""
+        return sum(stage.core_s or 0.0 for stage in self.stages)
+
+    def blocks_s(self, n_cores: int) -> float:
+        """Return the wall clock of cache and injection on so many cores, of which a block uses one [s]."""
+        core_s = sum(stage.core_s or 0.0 for stage in self._blocks())
+        return core_s / min(n_cores, self.bricks.n_blocks)
 
     def wall_s(self, n_cores: int, database: str) -> float:
         """Return the wall clock with so many cores where nothing waits for the survey, the store or the network [s].
 
         Rows are loaded by one process; results and planes while blocks are worked on, whichever takes longer.
         """
+        others_s = sum(
+            (stage.core_s or 0.0) / min(n_cores, stage.most_processes) for stage in (*self._before_pixels(), *self._after_blocks())
+        )
         tasks_s = self.n_rows["tasks"] / rates.ROWS_PER_S[database]["tasks"]
-        blocks_s = self.core_s(is_blocks=True) / min(n_cores, self.bricks.n_blocks)
-        return self.core_s(is_blocks=False) + tasks_s + max(blocks_s, self.load_s(database) - tasks_s)
+        return others_s + tasks_s + max(self.blocks_s(n_cores), self.load_s(database) - tasks_s)

@@ -12,14 +12,14 @@ PART_BYTES = 8 << 20
 SurveyKind = Literal["folder", "s3", "server"]
 """Where planes are read: a folder, the same kind of store, or a public server."""
 
-_BLOCK = {"put": 6, "get": 4, "head": 6, "list": 4}
+_BLOCK = {"put": 6, "get": 4, "head": 6, "list": 3}
 _SECTIONS_BLOCK = {"head": 2}
 _PLANE = {"put": 2, "head": 5, "delete": 1}
 _WHOLE_PLANE = {"head": 2}
 _OF_SURVEY: Mapping[SurveyKind, Mapping[str, int]] = {"folder": {}, "s3": {"head": 2, "get": 1}, "server": {"head": 1}}
 _LIST_OF_BRICK: Mapping[SurveyKind, int] = {"folder": 0, "s3": 1, "server": 1}
 
-AROUND_BLOCK: Mapping[str, int] = {"put": 1, "get": 6, "head": 17, "list": 2}
+AROUND_BLOCK: Mapping[str, int] = {"put": 1, "get": 6, "head": 17, "list": 3}
 """What one more block adds outside of its task: manifest, Luigi's question, checks, summary, page (`python -m benchmarks.s3_requests`)."""
 AROUND_CAMPAIGN: Mapping[str, int] = {"put": 80, "get": 220, "head": 300, "list": 140}
 """What a campaign sends whatever its blocks, by the same command; a mock survey that is made comes on top."""
