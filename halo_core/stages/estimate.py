@@ -91,7 +91,10 @@ class StageCost:
 
 
 def hosts_of(rows: Sequence[PlanRow], supply: Mapping[str, int] | None = None) -> dict[str, int]:
-    """Return the distinct hosts of each split: tiers draw in one order, so that the largest draw holds the others."""
+    """Return the distinct hosts of each split: tiers draw in one order, so that the largest draw holds the others.
+
+    But for the remainders of equal shares, which each tier deals to strata in an order of its own: a host a stratum at most.
+    """
     best: Counter[str] = Counter()
     for row in rows:
         there = row.n_hosts_best if supply is None else min(row.n_hosts_best, supply.get(row.split, 0))
