@@ -166,11 +166,16 @@ def cost(one: Estimate, prices: Mapping[str, float]) -> float:
 
 def _costs(both: tuple[Estimate, ...]) -> str:
     """Return the worked example, planes kept whole and as sections."""
-    rows = []
+    rows, prices = [], EXAMPLE
+    inputs = (
+        f"Inputs of the example, nobody's offer: {prices['cores']} cores an instance, {prices['hour']:.2f} an hour, "
+        f"{prices['put']} for 1000 PUT, {prices['get']} for 1000 GET, {prices['gb_month']} a GB-month, {prices['months']} month, "
+        f"{prices['out']} of what is kept leaves the region."
+    )
     for mode in ("whole", "sections"):
         costs = [cost(Estimate(replace(one.design, cache_mode=mode), one.bricks), EXAMPLE) for one in both]
         rows.append((mode, *(f"{value:,.0f}" for value in costs)))
-    return _table(("example, by cache mode", *NAMES), rows)
+    return f"{inputs}\n\n{_table(('example, by cache mode', *NAMES), rows)}"
 
 
 def main() -> None:

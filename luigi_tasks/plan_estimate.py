@@ -157,12 +157,12 @@ def _lines(estimate: Estimate) -> list[str]:
 def _stage_table(estimate: Estimate) -> Table:
     """Return what each stage costs."""
     table = Table(title="Estimate by stage; memory of each process")
-    for name in ("stage", "core-hours", "reads", "writes", "memory", "processes"):
+    for name in ("stage", "core time", "reads", "writes", "memory", "processes"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage in estimate.stages:
-        hours = "not known" if stage.core_s is None else f"{stage.core_s / 3600:,.2f}"
+        core_time = "not known" if stage.core_s is None else duration(stage.core_s)
         moved = ("not known" if stage.read_bytes is None else size(stage.read_bytes), size(stage.written_bytes), size(stage.memory_bytes))
-        table.add_row(stage.stage, hours, *moved, f"{stage.most_processes:,}")
+        table.add_row(stage.stage, core_time, *moved, f"{stage.most_processes:,}")
     return table
 
 

@@ -64,7 +64,7 @@ BLOCK_BYTES = 1.5e9
 SAMPLE_STAMP_S = 0.02
 """Looking at one of the sampled stamps: read, painted again, held to every law."""
 
-# python -m benchmarks.s3_requests; now: figures and page of the tiny campaign.
+# python -m benchmarks.s3_requests; now: wall clock of figures and page of the tiny campaign, by its log. Not measured at scale.
 REPORT_S = 6.0
 
 # python -m benchmarks.campaign_rates --parts rows; now: a million rows into an empty state, with every key, index and check.
