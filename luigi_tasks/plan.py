@@ -1,4 +1,4 @@
-"""--plan-only: the exact counts of a campaign, printed; nothing is written."""
+"""--plan-only: the exact counts of a campaign and an estimate of its cost, printed; nothing is written."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,10 +9,11 @@ from rich.table import Table
 
 from halo_core.errors import ManifestError
 from halo_core.stages.files import read_table
-from halo_core.stages.manifest_hosts import Parents, supply_of
-from halo_core.stages.planning import PlanRow, check_supply, plan
+from halo_core.stages.manifest_hosts import Parents, supply_by_brick
+from halo_core.stages.planning import PlanRow, check_supply, fit_to_supply, plan
 from luigi_tasks.parent import iterate_parents
 from luigi_tasks.places import MOCK, open_survey
+from luigi_tasks.plan_estimate import Supply, estimate_of, print_estimate
 from luigi_tasks.stage import IdentifiedTask
 from luigi_tasks.targets import REGION_SELECTIONS_FILE, StageTarget
 
@@ -21,7 +22,9 @@ class PlanOnly(IdentifiedTask):
     """A task that can print its plan instead of running."""
 
     plan_only = luigi.BoolParameter(
-        description="Print exact counts per tier, split and size, and stop.", significant=False, positional=False
+        description="Print exact counts per tier, split and size, and what the campaign will cost, and stop.",
+        significant=False,
+        positional=False,
     )
     has_planned = False
 
@@ -37,7 +40,7 @@ class PlanOnly(IdentifiedTask):
             super().run()
 
     def print_plan(self) -> None:
-        """Print the plan, and check the supply of hosts where the parent catalogue is there.
+        """Print the plan and what it will cost, and check the supply of hosts where the parent catalogue is there.
 
         Raises
         ------
@@ -53,12 +56,15 @@ class PlanOnly(IdentifiedTask):
             console.print(f"{tier}: {n_injections:,} physical injections and {n_controls:,} controls")
         n_physical = sum(row.n_physical for row in rows)
         console.print(f"all: {n_physical:,} physical injections and controls, {sum(row.n_rows for row in rows):,} tasks (rows)")
-        supply = self._supply()
-        if supply is None:
+        by_brick = self.supply()
+        if by_brick is None:
             console.print("The supply of hosts is not checked: the parent catalogue is not built yet.")
         else:
+            supply = {split: sum(bricks.values()) for split, bricks in by_brick.items()}
             console.print(f"Eligible hosts: {', '.join(f'{split} {n:,}' for split, n in sorted(supply.items()))}")
             self._judge(console, rows, supply)
+            rows, _ = fit_to_supply(self.manifest_config(), rows, supply)
+        print_estimate(console, estimate_of(self, rows, by_brick, has_survey=self.has_survey()))
         self.has_planned = True
 
     def _judge(self, console: Console, rows: list[PlanRow], supply: dict[str, int]) -> None:
@@ -73,14 +79,18 @@ class PlanOnly(IdentifiedTask):
         if not shortages:
             console.print("The hosts suffice.")
 
-    def _supply(self) -> dict[str, int] | None:
-        """Return the eligible hosts by split, None where the parent catalogue is not there."""
-        if self.survey_root != MOCK and not open_survey(self.survey_root).holds("coadd"):
+    def has_survey(self) -> bool:
+        """Tell whether the survey is there; a mock survey can be made."""
+        return self.survey_root == MOCK or open_survey(self.survey_root).holds("coadd")
+
+    def supply(self) -> Supply | None:
+        """Return the eligible hosts by split and brick, None where the parent catalogue is not there."""
+        if not self.has_survey():
             return None
         target = StageTarget(self.objects, "parent", self.digest_of("parent"), self.state_url)
         if target.committed() is None:
             return None
-        return supply_of(parents_of(self), selected_regions(self))
+        return supply_by_brick(parents_of(self), selected_regions(self))
 
 
 def parents_of(task: IdentifiedTask) -> Parents:

@@ -11,6 +11,7 @@ import click
 import pytest
 
 import luigi_tasks
+from benchmarks import scale_page
 from halo_core.flags import Flag
 from halo_core.statistics import FitStatus
 from halo_core.store.models import Base
@@ -162,3 +163,10 @@ def test_flags_that_are_named_exist() -> None:
 @pytest.mark.parametrize("name", [*DOCUMENTS, *SETTINGS])
 def test_the_product_speaks_of_itself_alone(name: str) -> None:
     assert FORBIDDEN.findall(text(name)) == []
+
+
+def test_the_tables_of_the_page_on_scale_are_those_of_the_estimate() -> None:
+    assert text("docs/scale.md").partition(scale_page.MARKS[0])[2].partition(scale_page.MARKS[1])[0] == scale_page.text()
+    reference, large = scale_page.estimates()
+    assert (reference.design.n_physical, reference.design.n_tasks) == (1_297_440, 2_594_880)
+    assert large.design.n_physical == 12_000_000

@@ -3,6 +3,7 @@
 Parents come in tables, one after the other: what is kept of each is a few numbers.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -131,13 +132,15 @@ def is_eligible(parents: pa.Table, regions: Collection[int] | None) -> NDArray[n
     return eligible if regions is None else eligible & np.isin(np.asarray(parents["region_id"]), np.fromiter(regions, np.int64))
 
 
-def supply_of(parents: Parents, regions: Collection[int] | None) -> dict[str, int]:
-    """Return the number of eligible hosts by split."""
-    found = dict.fromkeys(SPLITS, 0)
-    for table in conformed(parents, (*_ELIGIBILITY, "region_split")):
-        counts = np.bincount(_split_codes(table["region_split"])[is_eligible(table, regions)], minlength=len(SPLITS))
-        found = {split: found[split] + int(n) for split, n in zip(SPLITS, counts, strict=True)}
-    return found
+def supply_by_brick(parents: Parents, regions: Collection[int] | None) -> dict[str, dict[int, int]]:
+    """Return the number of eligible hosts of each split by brick id; a brick without one has no entry."""
+    found: dict[str, Counter[int]] = {split: Counter() for split in SPLITS}
+    for table in conformed(parents, (*_ELIGIBILITY, "region_split", "brickid")):
+        eligible, code, brick = is_eligible(table, regions), _split_codes(table["region_split"]), np.asarray(table["brickid"])
+        for number, split in enumerate(SPLITS):
+            bricks, counts = np.unique(brick[eligible & (code == number)], return_counts=True)
+            found[split].update(dict(zip(bricks.tolist(), counts.tolist(), strict=True)))
+    return {split: dict(bricks) for split, bricks in found.items()}
 
 
 class _Needs(NamedTuple):

@@ -58,6 +58,8 @@ def test_the_plan_of_the_reference_campaign_has_its_exact_counts_exits_0_and_lea
         "grid: 86,400 physical injections and 9,600 controls",
         "train: 600,000 physical injections and 600,000 controls",
         "all: 1,297,440 physical injections and controls, 2,594,880 tasks (rows)",
+        "Bricks: at most 662,174, for the parents are not selected yet; blocks: 260 to ",
+        "Hosts: 900,000; arcs: 687,840; stored at 96 pixels in grz.",
     ):
         assert sentence in result.stdout
     assert files_below(tmp_path) == before
@@ -66,7 +68,9 @@ def test_the_plan_of_the_reference_campaign_has_its_exact_counts_exits_0_and_lea
 def test_a_plan_checks_the_supply_of_a_parent_catalogue_that_is_there(done_place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     before = done_place.seen()
     done_place.task(plan_only=True).run()
-    assert "The hosts suffice." in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "The hosts suffice." in printed
+    assert "Bricks: 6, as the manifest has them; blocks: 3." in printed
     task = done_place.task(plan_only=True, n_per_config_debug=1000, on_shortage="reduce")
     assert not task.complete()
     task.run()
