@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from threading import Thread
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -35,8 +36,8 @@ def submission(objects: Objects, blocks: tuple[int, ...] = (0, 1), **settings: o
     return engine.submit(objects, BlocksRequest("injection", DIGEST, str(objects.root), "mock", blocks, {}, 1))
 
 
-def die(one: EmrSubmission) -> None:
-    """Be killed: nothing is ended."""
+def forget(answer: object) -> None:
+    """Lose an answer."""
 
 
 def wait_for_end(one: EmrSubmission) -> int:
@@ -119,7 +120,7 @@ def test_a_step_whose_answer_never_came_is_found_by_its_name(
 ) -> None:
     settings = {"cluster_id": fake_emr.make_cluster()} if borrows else {}
     ask = EmrService.ask
-    monkeypatch.setattr(EmrService, "ask", lambda service, request: die(ask(service, request)))
+    monkeypatch.setattr(EmrService, "ask", lambda service, request: forget(ask(service, request)))
     with submission(objects, **settings) as running:
         assert running.exit_code() is None
         fake_emr.step.state = "COMPLETED"
@@ -129,10 +130,11 @@ def test_a_step_whose_answer_never_came_is_found_by_its_name(
 
 
 def test_a_request_whose_answer_is_lost_is_not_sent_again(objects: Objects, fake_emr: FakeEmr, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose(**_: object) -> None:
-        raise ReadTimeoutError(endpoint_url="https://emr")
+    def lose(request: Any, **_: object) -> None:
+        if b"RunJobFlow" in request.headers["X-Amz-Target"]:
+            raise ReadTimeoutError(endpoint_url="https://emr")
 
-    hook_clients(monkeypatch, "after-call.emr.RunJobFlow", lose)
+    hook_clients(monkeypatch, "before-send", lose)
     with submission(objects) as running:
         assert running.exit_code() is None
     assert len(fake_emr.actions("RunJobFlow")) == 1
