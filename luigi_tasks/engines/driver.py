@@ -24,6 +24,7 @@ from luigi_tasks.blocks import stage_progress
 from luigi_tasks.campaign import CampaignTask
 from luigi_tasks.engines.request import BlockOutcome, BlocksRequest, outcomes_key, settings_of
 from luigi_tasks.engines.settings import SparkSettings
+from luigi_tasks.engines.software import software
 from luigi_tasks.engines.submission import Submission
 from luigi_tasks.leases import LeaseSettings, has_ended, process_name
 from luigi_tasks.local_cache import release_copies
@@ -119,6 +120,7 @@ class Driver:
             blocks=tuple(blocks),
             sections=settings_of(),
             reads=reads,
+            software=software(),
         )
 
     def _load(self, blocks: Iterable[int]) -> set[int]:

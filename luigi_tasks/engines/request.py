@@ -9,6 +9,7 @@ import luigi
 
 from luigi_tasks.block_plan import BlockPlan
 from luigi_tasks.block_work import BlockWork
+from luigi_tasks.engines.software import require_software
 from luigi_tasks.http_files import SCHEMES
 from luigi_tasks.local_cache import release_copies
 from luigi_tasks.objects import Objects, open_objects
@@ -24,7 +25,7 @@ class BlocksRequest:
     """Blocks of one stage that executors are to do.
 
     ``sections`` are the settings of objects and fetching by section and name; ``reads`` is how many executors may read a server at the
-    same time.
+    same time; ``software`` is what the driver has, and executors must have (`luigi_tasks.engines.software`).
     """
 
     word: str
@@ -34,6 +35,7 @@ class BlocksRequest:
     blocks: tuple[int, ...]
     sections: Mapping[str, Mapping[str, str]]
     reads: int
+    software: Mapping[str, str]
 
     def to_json(self) -> bytes:
         """Return the request as an object's bytes."""
@@ -80,6 +82,7 @@ def do_block(request: BlocksRequest, block: int) -> BlockOutcome:
     """
     apply_settings(request.sections)
     try:
+        require_software(request.software)
         objects = open_objects(request.objects_root)
         plan = BlockPlan.read(objects, request.word, request.digest)
         work = BlockWork(objects, open_survey(request.survey_root), plan, block)
