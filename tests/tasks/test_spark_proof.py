@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from tests.crash.content import Content, content_of
 from tests.fixtures.campaigns import BEFORE_PIXELS, ROOT, Place, part_of
 from tests.fixtures.clusters import SparkCluster, running_cluster
 from tests.fixtures.commands import BIN, environment
-from tests.fixtures.storage import S3Server, new_s3_place
+from tests.fixtures.storage import S3Place, S3Server, new_s3_place
 from tests.tasks.test_s3_campaign import ROWS, contents
 from tests.tasks.test_spark import injected
 
@@ -58,10 +58,23 @@ def bare_cluster(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) 
         yield cluster
 
 
-def by_archive(place: Place, cluster: SparkCluster) -> Place:
-    """Return a place whose blocks go to a cluster with the archive."""
-    settings = {"engine.name": "spark", "spark.submit": json.dumps(cluster.submit_options()), "spark.archive": str(ARCHIVE)}
-    return replace(place, settings=settings)
+def by_archive(cluster: SparkCluster) -> dict[str, str]:
+    """Return the settings by which blocks go to a cluster with the archive."""
+    return {"engine.name": "spark", "spark.submit": json.dumps(cluster.submit_options()), "spark.archive": str(ARCHIVE)}
+
+
+@dataclass(frozen=True)
+class S3ClusterPlace(S3Place):
+    """A place on S3 whose blocks go elsewhere."""
+
+    engine: Mapping[str, str] = field(default_factory=dict)
+
+    def config(self) -> configparser.ConfigParser:
+        """Return the place's configuration, which names the engine."""
+        parser = super().config()
+        for name, value in self.engine.items():
+            parser.set(*name.split("."), value)
+        return parser
 
 
 def submit(cluster: SparkCluster, *words: str) -> str:
@@ -103,8 +116,7 @@ def run_demo(folder: Path, engine: dict[str, str]) -> Content:
     config.read([ROOT / "luigi.cfg", ROOT / "campaigns/demo.cfg"])
     config["core"]["logging_conf_file"] = str(ROOT / "logging.cfg")
     for name, value in engine.items():
-        section, _, option = name.partition(".")
-        config[section][option] = value
+        config.set(*name.split("."), value)
     with (folder / "luigi.cfg").open("w") as handle:
         config.write(handle)
     place = Place(folder)
@@ -117,8 +129,7 @@ def run_demo(folder: Path, engine: dict[str, str]) -> Content:
 
 
 def test_the_demo_on_a_bare_cluster_has_the_bytes_and_rows_of_luigis_workers(bare_cluster: SparkCluster, tmp_path: Path) -> None:
-    by_cluster = by_archive(Place(tmp_path), bare_cluster).settings
-    found, wanted = run_demo(tmp_path / "cluster", dict(by_cluster)), run_demo(tmp_path / "workers", {})
+    found, wanted = run_demo(tmp_path / "cluster", by_archive(bare_cluster)), run_demo(tmp_path / "workers", {})
     asked = [key for key in found.objects if "/_engine/" in key]
     for key in asked:
         del found.objects[key]
@@ -130,7 +141,8 @@ def test_the_demo_on_a_bare_cluster_has_the_bytes_and_rows_of_luigis_workers(bar
 def test_a_campaign_on_s3_and_a_bare_cluster_has_the_bytes_and_rows_of_luigis_workers_in_a_folder(
     bare_cluster: SparkCluster, s3_server: S3Server, done_place: Place, tmp_path: Path
 ) -> None:
-    place = by_archive(new_s3_place(tmp_path, s3_server), bare_cluster)
+    on_s3 = new_s3_place(tmp_path, s3_server)
+    place = S3ClusterPlace(tmp_path, root=on_s3.root, settings=on_s3.settings, engine=by_archive(bare_cluster))
     assert place.run() == LuigiStatusCode.SUCCESS
     found, wanted = contents(place.objects), contents(done_place.objects)
     assert [key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key) and "/_engine/" not in key] == []
@@ -141,7 +153,7 @@ def test_a_campaign_on_s3_and_a_bare_cluster_has_the_bytes_and_rows_of_luigis_wo
 def test_two_executors_that_do_one_block_at_the_same_time_make_one_commit_and_the_same_bytes(
     bare_cluster: SparkCluster, done_place: Place, tmp_path: Path
 ) -> None:
-    place = by_archive(part_of(done_place, tmp_path, (*BEFORE_PIXELS, "cache")), bare_cluster)
+    place = part_of(done_place, tmp_path, (*BEFORE_PIXELS, "cache"))
     digest = place.task().digest_of("injection")
     plan = done_place.objects.read(f"injection/{digest}/_plan.json")
     place.objects.put(f"injection/{digest}/_plan.json", plan)
