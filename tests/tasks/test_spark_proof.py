@@ -4,6 +4,7 @@ import configparser
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -110,7 +111,8 @@ def test_executors_import_from_the_archive_alone(bare_cluster: SparkCluster, tmp
 
 
 def run_demo(folder: Path, engine: dict[str, str]) -> Content:
-    """Run the demo campaign by its command line in a folder, and return what it left behind."""
+    """Run the demo campaign by its command line in a new folder, and return what it left behind; rows hold the folder's path."""
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     config = configparser.ConfigParser(interpolation=None)
     config.read([ROOT / "luigi.cfg", ROOT / "campaigns/demo.cfg"])
@@ -129,7 +131,7 @@ def run_demo(folder: Path, engine: dict[str, str]) -> Content:
 
 
 def test_the_demo_on_a_bare_cluster_has_the_bytes_and_rows_of_luigis_workers(bare_cluster: SparkCluster, tmp_path: Path) -> None:
-    found, wanted = run_demo(tmp_path / "cluster", by_archive(bare_cluster)), run_demo(tmp_path / "workers", {})
+    found, wanted = run_demo(tmp_path / "demo", by_archive(bare_cluster)), run_demo(tmp_path / "demo", {})
     asked = [key for key in found.objects if "/_engine/" in key]
     for key in asked:
         del found.objects[key]
