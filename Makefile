@@ -8,6 +8,8 @@
 # make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)
 # make fetch-proof 2,000 planes of a server that misbehaves come to S3 through kills of the process (three minutes)
 # make closure    intervals against a planted law: thousands of simulated campaigns (some minutes)
+# make environment the Python environment of a cluster's executors in one file, halo_data/environment.tar.gz (docs/spark.md)
+# make spark-proof the demo campaign on Luigi's workers and, by that file, on a Spark cluster: the same bytes (Java 17; ten minutes)
 # make real-field SURVEY=DIR    a real field in survey layout, with DIR/parents.csv
 
 SHELL := /bin/bash
@@ -19,11 +21,14 @@ PORT ?= 8082
 KILLS ?= 100
 TEAM := halo_data/team_demo
 BENCH_PYTHON ?= $(BIN)/python
+ENVIRONMENT := halo_data/environment
+NODE_PYTHON ?= /usr/bin/python$(shell $(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null)
+PACKAGED := halo_core luigi_tasks migrations grids campaigns setup.cfg pyproject.toml README.md LICENSE
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: run real-field test fetch-proof closure check benchmark scale format lock clean
+.PHONY: run real-field test fetch-proof closure spark-proof environment check benchmark scale format lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/halo state upgrade
@@ -59,6 +64,11 @@ test: $(VENV)/installed-dev
 closure: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m closure --log-cli-level=INFO
 
+environment: $(ENVIRONMENT).tar.gz
+
+spark-proof: $(VENV)/installed-dev $(ENVIRONMENT).tar.gz
+	$(BIN)/python -m pytest -m spark_proof --log-cli-level=INFO
+
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -92,12 +102,40 @@ $(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# What executors import, for the Python that stands at NODE_PYTHON here and on every node. Compiled files are trusted as they are: times of
+# files do not survive the way to a node. The same sources and lock file give the same bytes.
+$(ENVIRONMENT)/installed: requirements-cluster.lock | $(VENV)/installed
+	@$(NODE_PYTHON) -c 'import venv' || { echo "NODE_PYTHON=$(NODE_PYTHON): no such Python; name the one that nodes have, as make environment NODE_PYTHON=/opt/bin/python3.11"; exit 2; }
+	rm -rf $(ENVIRONMENT)
+	$(NODE_PYTHON) -m venv --without-pip $(ENVIRONMENT)
+	$(BIN)/python -m pip --python $(ENVIRONMENT)/bin/python install --quiet --disable-pip-version-check --no-compile --only-binary :all: \
+	    --require-hashes -r requirements-cluster.lock
+	@touch $@
+
+$(ENVIRONMENT).tar.gz: $(ENVIRONMENT)/installed $(shell find $(PACKAGED) -name __pycache__ -prune -o -print)
+	rm -rf $(ENVIRONMENT)_source
+	mkdir $(ENVIRONMENT)_source
+	cp -r $(PACKAGED) $(ENVIRONMENT)_source
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    --wheel-dir $(ENVIRONMENT)_source $(ENVIRONMENT)_source
+	$(BIN)/python -m pip --python $(ENVIRONMENT)/bin/python install --quiet --disable-pip-version-check --no-deps --no-compile --no-index \
+	    --force-reinstall $(ENVIRONMENT)_source/*.whl
+	PYTHONHASHSEED=0 $(ENVIRONMENT)/bin/python -m compileall -q --invalidation-mode unchecked-hash -s $(ENVIRONMENT) $(ENVIRONMENT)/lib
+	find $(ENVIRONMENT)/bin -type f -delete
+	sed -i '/^command/d' $(ENVIRONMENT)/pyvenv.cfg
+	tar --sort=name --mtime=2000-01-01Z --owner=0 --group=0 --numeric-owner --mode=u+w,go=rX --exclude=./installed --exclude=direct_url.json \
+	    -C $(ENVIRONMENT) --use-compress-program='gzip -n -4' -cf $(abspath $@).part .
+	rm -rf $(ENVIRONMENT)_source
+	mv $@.part $@
+
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --output-file requirements.lock setup.cfg requirements.in
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --extra dev --constraint requirements.lock --output-file requirements-dev.lock setup.cfg requirements.in
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+	    --extra s3 --constraint requirements-dev.lock --output-file requirements-cluster.lock setup.cfg
 
 clean:
 	rm -rf $(VENV) halo_data build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

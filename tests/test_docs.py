@@ -156,7 +156,7 @@ def test_flags_that_are_named_exist() -> None:
     words = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", all_text()))
     stems = {str(flag.name) for flag in Flag} | {str(flag.name).rpartition("_")[0] for flag in Flag} | set(FitStatus)
     others = {"SCIENCE_VERSION", "LUIGI_CONFIG_PATH", "TASK_ID", "HALO_TEST_PG_URL", "HALO_HISTORY_URL"}
-    others |= {"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
+    others |= {"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SPARK_LOCAL_IP", "NODE_PYTHON"}
     assert {word for word in words if word not in others and not word.startswith("AWS_")} <= stems
 
 

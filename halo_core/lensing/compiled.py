@@ -5,14 +5,16 @@ multiply-add is allowed and nothing else of fast-math, so that results are the s
 
 Compiled code is kept on disk, beside the sources, or under the home folder where the package cannot be written, or where
 NUMBA_CACHE_DIR says. Numba throws it away when the file of a function changes, but not when the file of a function it calls does, so
-each state of this package's sources has a folder of its own.
+each state of this package's sources has a folder of its own. Processes that compile at the same time keep what they made one after the
+other: numba numbers the files of a function's signatures by the index it has just read, and two that read the same would swap theirs.
 """
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
@@ -31,9 +33,24 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     numba.config.CACHE_DIR = str(Path(before or _CACHE) / f"compiled_{_FINGERPRINT}")
     try:
         decorate = numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-        return cast(Callable[Arguments, Result], decorate(function))
+        dispatcher = decorate(function)
+        _save_one_by_one(dispatcher._cache)
+        return cast(Callable[Arguments, Result], dispatcher)
     finally:
         numba.config.CACHE_DIR = before
+
+
+def _save_one_by_one(cache: Any) -> None:
+    """Let one process at a time write to the folder of a function's compiled code."""
+    save, folder = cache.save_overload, Path(cache.cache_path)
+
+    def save_alone(signature: object, data: object) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / _LOCK).open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            save(signature, data)
+
+    cache.save_overload = save_alone
 
 
 def _fingerprint(sources: Iterable[Path], version: str) -> str:
@@ -50,5 +67,6 @@ def _cache_folder(package: Path, home: Path) -> Path:
 
 
 _HERE = Path(__file__).parent
+_LOCK = ".lock"
 _FINGERPRINT = _fingerprint([*_HERE.glob("*.py"), _HERE.parent / "constants.py"], rocket_fft.__version__)
 _CACHE = _cache_folder(_HERE, Path.home())

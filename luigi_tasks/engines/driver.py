@@ -25,6 +25,7 @@ from luigi_tasks.engines.emr_extra import emr_engine
 from luigi_tasks.engines.interrupts import unwinding_on_sigterm
 from luigi_tasks.engines.request import BlocksRequest, failures_of, settings_of
 from luigi_tasks.engines.settings import SparkSettings
+from luigi_tasks.engines.software import software
 from luigi_tasks.engines.submission import Engine, Running, SparkSubmit
 from luigi_tasks.leases import LeaseSettings, has_ended, process_name
 from luigi_tasks.local_cache import release_copies
@@ -123,6 +124,7 @@ class Driver:
             blocks=tuple(blocks),
             sections=settings_of(),
             reads=reads,
+            software=software(),
         )
 
     def _load(self, blocks: Iterable[int], state: str = "") -> set[int]:

@@ -7,10 +7,10 @@ from typing import Any
 from halo_core.errors import ConfigurationError
 from halo_core.seeds import hash_hex
 from luigi_tasks.engines.emr_settings import EmrSettings
+from luigi_tasks.engines.executor_options import ARCHIVE_FOLDER, executor_options
 from luigi_tasks.engines.settings import SparkSettings
-from luigi_tasks.engines.submission import ONE_THREAD
 
-PYTHON = "./environment/bin/python"
+PYTHON = f"./{ARCHIVE_FOLDER}/bin/python"
 """The interpreter of the environment, in the working folder of every process of the application."""
 
 ON_YARN_ALONE = ("--master", "--deploy-mode", "--archives")
@@ -44,11 +44,10 @@ def step_command(name: str, staged: Staged, arguments: Sequence[str]) -> list[st
     options = SparkSettings().options()
     if any(f"{option} ".startswith(("--master ", "--master=")) for option in options) and "yarn" not in options:
         raise ConfigurationError("[spark] submit names a --master, which on EMR is its own YARN; take it out for a run on EMR")
-    environment = {"PYSPARK_PYTHON": PYTHON, **ONE_THREAD}
     places = ("spark.yarn.appMasterEnv", "spark.executorEnv")
-    conf = [word for place in places for key, value in environment.items() for word in ("--conf", f"{place}.{key}={value}")]
-    yarn = ["--master", "yarn", "--deploy-mode", "cluster", "--archives", f"{staged.archive}#environment"]
-    return ["spark-submit", "--name", name, *yarn, *conf, *_EXECUTOR, *options, staged.launcher, *arguments]
+    python = [word for place in places for word in ("--conf", f"{place}.PYSPARK_PYTHON={PYTHON}")]
+    yarn = ["--master", "yarn", "--deploy-mode", "cluster", *executor_options(staged.archive), *python]
+    return ["spark-submit", "--name", name, *yarn, *_EXECUTOR, *options, staged.launcher, *arguments]
 
 
 def emr_request(name: str, command: Sequence[str], staged: Staged, settings: EmrSettings, log_uri: str) -> dict[str, Any]:

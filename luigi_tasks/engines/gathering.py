@@ -14,6 +14,7 @@ from halo_core.stages.summary_parts import from_bytes
 from luigi_tasks.engines.interrupts import unwinding_on_sigterm
 from luigi_tasks.engines.request import BlocksRequest, failures_of, parts_key, settings_of
 from luigi_tasks.engines.settings import SparkSettings
+from luigi_tasks.engines.software import software
 from luigi_tasks.engines.submission import SparkSubmit
 from luigi_tasks.gather_plan import GatherPlan
 from luigi_tasks.objects import Objects
@@ -56,6 +57,7 @@ def _request(task: IdentifiedTask, digest: str, blocks: Sequence[int], parts: st
         survey_root=task.survey.root,
         blocks=tuple(blocks),
         sections=settings_of(),
+        software=software(),
         parts=parts,
     )
 

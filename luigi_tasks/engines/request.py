@@ -10,6 +10,7 @@ import luigi
 from halo_core.stages.summary_parts import to_bytes
 from luigi_tasks.block_plan import BlockPlan
 from luigi_tasks.block_work import BlockWork
+from luigi_tasks.engines.software import require_software
 from luigi_tasks.gather_plan import GatherPlan
 from luigi_tasks.http_files import SCHEMES
 from luigi_tasks.local_cache import release_copies
@@ -26,7 +27,8 @@ class BlocksRequest:
     """Blocks of one stage that executors are to do.
 
     ``sections`` are the settings of objects and fetching by section and name; ``reads`` is how many executors may read a server at the
-    same time. ``parts`` is the prefix below which blocks of the summary leave what they gather.
+    same time; ``software`` is what the driver has, and executors must have (`luigi_tasks.engines.software`); ``parts`` is the prefix below
+    which blocks of the summary leave what they gather.
     """
 
     word: str
@@ -35,6 +37,7 @@ class BlocksRequest:
     survey_root: str
     blocks: tuple[int, ...]
     sections: Mapping[str, Mapping[str, str]]
+    software: Mapping[str, str]
     reads: int = 1
     parts: str = ""
 
@@ -97,6 +100,7 @@ def do_block(request: BlocksRequest, block: int) -> BlockOutcome:
     """
     apply_settings(request.sections)
     try:
+        require_software(request.software)
         _WORK[request.word](open_objects(request.objects_root), request, block)
     except Exception as error:  # noqa: BLE001
         return BlockOutcome(block, f"{type(error).__name__}: {error}")

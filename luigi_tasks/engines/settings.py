@@ -32,6 +32,7 @@ class SparkSettings(luigi.Config):
     )
     program: str = luigi.Parameter(default="spark-submit", description="The spark-submit to run.")
     submit: str = luigi.Parameter(default="[]", description='Its options, a JSON list such as ["--master", "yarn"].')
+    archive: str = luigi.Parameter(default="", description="The environment of executors, a path or URI; empty: that of the driver.")
     poll_s: float = luigi.FloatParameter(default=5.0, description="Time between two looks at what is committed [s].")
 
     @classmethod

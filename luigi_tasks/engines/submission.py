@@ -12,13 +12,11 @@ from typing import Protocol, Self
 
 from halo_core.errors import ConfigurationError
 from luigi_tasks.engines import spark_launch
+from luigi_tasks.engines.executor_options import executor_options
 from luigi_tasks.engines.request import BlocksRequest, settings_of
 from luigi_tasks.engines.settings import SparkSettings
 from luigi_tasks.objects import Objects
 from luigi_tasks.targets import stage_prefix
-
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-"""Threads of the libraries: a block works on one core, and Spark counts cores."""
 
 
 class Running(Protocol):
@@ -74,10 +72,10 @@ def launch_arguments(objects: Objects, key: str) -> list[str]:
 
 
 def submit_command(arguments: Sequence[str]) -> list[str]:
-    """Return the whole command: program, options, the threads of executors, the launcher and its arguments."""
+    """Return the whole command: program, what executors need, the user's options, which count, the launcher and its arguments."""
     settings = SparkSettings()
-    threads = [word for name, value in ONE_THREAD.items() for word in ("--conf", f"spark.executorEnv.{name}={value}")]
-    return [settings.program, *threads, *settings.options(), str(Path(spark_launch.__file__)), *arguments]
+    needed = executor_options(settings.archive, driver_python=sys.executable)
+    return [settings.program, *needed, *settings.options(), str(Path(spark_launch.__file__)), *arguments]
 
 
 class SparkSubmit:

@@ -33,7 +33,7 @@ def submission(objects: Objects, blocks: tuple[int, ...] = (0, 1), **settings: o
     """Return a submission of blocks of no campaign."""
     engine = Emr()
     engine.settings = EmrSettings(**settings)
-    return engine.submit(objects, BlocksRequest("injection", DIGEST, str(objects.root), "mock", blocks, {}, 1))
+    return engine.submit(objects, BlocksRequest("injection", DIGEST, str(objects.root), "mock", blocks, {}, {}))
 
 
 def forget(answer: object) -> None:

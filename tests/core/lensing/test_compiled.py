@@ -1,6 +1,11 @@
 """Compiled code on disk belongs to one state of the sources."""
 
+import fcntl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numba
+import pytest
 
 from halo_core.lensing.compiled import _cache_folder, _fingerprint, compiled
 
@@ -41,3 +46,23 @@ def test_division_by_zero_is_ieee(monkeypatch, tmp_path):
         return 1.0 / x
 
     assert inverse(0.0) == float("inf")
+
+
+def test_processes_that_compile_at_once_keep_what_they_made_one_after_the_other(monkeypatch, tmp_path):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    @compiled
+    def triple(x: float) -> float:
+        return 3.0 * x
+
+    folder = Path(triple._cache.cache_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        calling = pool.submit(triple, 1.5)
+        with pytest.raises(TimeoutError):
+            calling.result(timeout=3.0)
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        assert calling.result() == 4.5
+    assert [path.suffix for path in sorted(folder.glob("*.nb?"))] == [".nbc", ".nbi"]
