@@ -3,10 +3,12 @@
 # make check      format, lint, types, import contracts
 # make benchmark  this engine beside other codes, into docs/engine.md (idle machine; BENCH_PYTHON: one that has caustics as well)
 # make scale      parent, manifest and summary at the survey's size: 20 million parents, up to 12 million rows (an hour, 5 GB of disk in $TMPDIR)
+# make engines-benchmark  each engine beside the bare function, blocks with nothing to do, into docs/engines.md (20 minutes, idle machine, Java)
 # make scheduler  the central scheduler of a group, on the loopback (docs/scheduler.md)
 # make team-demo  the demo campaign as a group runs it: Postgres, an S3 server, luigid and two workers, started and stopped here
 # make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)
 # make fetch-proof 2,000 planes of a server that misbehaves come to S3 through kills of the process (three minutes)
+# make executors-proof  200 executors at once keep to the limits of archive, S3 and database (some minutes)
 # make closure    intervals against a planted law: thousands of simulated campaigns (some minutes)
 # make real-field SURVEY=DIR    a real field in survey layout, with DIR/parents.csv
 
@@ -23,7 +25,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: run real-field test fetch-proof closure check benchmark scale format lock clean
+.PHONY: run real-field test fetch-proof executors-proof closure check benchmark engines-benchmark scale format lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/halo state upgrade
@@ -47,7 +49,10 @@ scheduler: $(VENV)/installed
 team-demo: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.crash.team_demo $(TEAM) --workers $(WORKERS)
 
-crash-test: $(VENV)/installed-dev
+crash-executors-proof: $(VENV)/installed-dev
+	HALO_PROOF_EXECUTORS=200 $(BIN)/python -m pytest tests/tasks/test_backpressure.py -k executors
+
+test: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.crash.long_run halo_data/crash_test --report docs/crash_report.md --kills $(KILLS)
 
 fetch-proof: $(VENV)/installed-dev
@@ -68,6 +73,9 @@ check: $(VENV)/installed-dev
 benchmark: $(VENV)/installed-dev
 	$(BENCH_PYTHON) -m benchmarks.rendering --write docs
 	$(BENCH_PYTHON) -m benchmarks.engine_figures docs
+
+engines-benchmark: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.engines --write docs
 
 scale: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/parent_scale.py --parents 20000000

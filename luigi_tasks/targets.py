@@ -145,7 +145,7 @@ class BlockTarget(CommitTarget):
         if self.committed() is None:
             return False
         with read(self.state_url) as connection:
-            return self.block in block_rows.finished_blocks(connection, self.digest)
+            return block_rows.is_finished(connection, self.digest, self.block)
 
 
 def committed_marks(objects: Objects, word: str, digest: str, blocks: Iterable[int]) -> dict[int, dict[str, Any]]:
