@@ -49,14 +49,14 @@ scheduler: $(VENV)/installed
 team-demo: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.crash.team_demo $(TEAM) --workers $(WORKERS)
 
-crash-executors-proof: $(VENV)/installed-dev
-	HALO_PROOF_EXECUTORS=200 $(BIN)/python -m pytest tests/tasks/test_backpressure.py -k executors
-
-test: $(VENV)/installed-dev
+crash-test: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.crash.long_run halo_data/crash_test --report docs/crash_report.md --kills $(KILLS)
 
 fetch-proof: $(VENV)/installed-dev
 	HALO_PROOF_BRICKS=200 $(BIN)/python -m pytest tests/crash/test_fetch_proof.py
+
+executors-proof: $(VENV)/installed-dev
+	HALO_PROOF_EXECUTORS=200 $(BIN)/python -m pytest tests/tasks/test_backpressure.py -k executors
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest

@@ -36,7 +36,8 @@ CONTROLS_FILE = "controls.json"
 FACTS_FILE = "facts.json"
 MODELS_FOLDER = "models"
 
-_READERS = 16
+READERS = 16
+"""Objects that one process reads at the same time."""
 
 
 def stage_prefix(word: str, digest: str) -> str:
@@ -152,7 +153,7 @@ def committed_marks(objects: Objects, word: str, digest: str, blocks: Iterable[i
     """Return the marks of those blocks of a stage that are whole, from one listing; the marks are read several at a time."""
     sizes = objects.list_sizes(stage_prefix(word, digest))
     targets = {block: CommitTarget(objects, block_prefix(word, digest, block), BLOCK_MARK) for block in blocks}
-    with ThreadPoolExecutor(_READERS) as readers:
+    with ThreadPoolExecutor(READERS) as readers:
         marks = readers.map(lambda target: target.committed(sizes), targets.values())
         return {block: mark for block, mark in zip(targets, marks, strict=True) if mark is not None}
 
