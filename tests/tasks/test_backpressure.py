@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from luigi.execution_summary import LuigiStatusCode
@@ -52,7 +53,7 @@ PER_BLOCK, PER_PLANE = 16, 12
 def archive(done_place: Place) -> Iterator[Archive]:
     """The survey of the done place on a server that takes its time."""
     with archive_of(Path(done_place.task().survey.root)) as found:
-        found.faults.append(Slow("/coadd/", wait_s=0.05, times=1_000_000))
+        found.faults.append(Slow("/coadd/", wait_s=0.2, times=1_000_000))
         yield found
 
 
@@ -66,7 +67,7 @@ def new_request(done_place: Place, archive: Archive, proxy: Proxy, objects: S3Ob
     """Return what asks for the planes of one brick in each block, brick after brick again and again, through the proxy."""
     digest = done_place.task().digest_of("cache")
     plan = replace(BlockPlan.read(done_place.objects, "cache", digest), source_id="served")
-    tasks = block_tasks(done_place.objects, plan, 1)
+    tasks = pa.concat_tables([block_tasks(done_place.objects, plan, block) for block in range(3)])
     bricks = sorted(set(tasks["brickname"].to_pylist()))
     plan.put(objects, "cache", digest)
     for block in range(N_EXECUTORS):
@@ -94,11 +95,11 @@ def test_many_executors_keep_to_the_archive_s_limit_ask_s3_a_bounded_number_of_t
     s3_proxy.faults.append(Fault(is_first_put, refuse=503))
     ports = [urlsplit(url).port or 0 for url in (archive.url, s3_proxy.url)]
     assert run_executors(request, tmp_path, ports=ports, lease_s=LEASE_OF_TEST_S) == [BlockOutcome(block) for block in request.blocks]
+    assert archive.most_at_once <= READS * CONNECTIONS
     assert len(refused) == 2 * N_EXECUTORS + READS
     assert set(committed_marks(objects, "cache", request.digest, request.blocks)) == set(request.blocks)
     found, expected = (rows_of_bricks(store, request) for store in (objects, done_place.objects))
     assert found == {pair: row for pair, row in expected.items() if pair in found}
-    assert archive.most_at_once <= READS * CONNECTIONS
     looks = [path for method, path in s3_proxy.asked if "/readers/" in path or ("list-type" in path and "readers" in unquote(path))]
     others = len(s3_proxy.asked) - len(looks) - len(refused)
     assert others <= N_EXECUTORS * (
