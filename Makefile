@@ -3,10 +3,12 @@
 # make check      format, lint, types, import contracts
 # make benchmark  this engine beside other codes, into docs/engine.md (idle machine; BENCH_PYTHON: one that has caustics as well)
 # make scale      parent, manifest and summary at the survey's size: 20 million parents, up to 12 million rows (an hour, 5 GB of disk in $TMPDIR)
+# make engines-benchmark  each engine beside the bare function, blocks with nothing to do, into docs/engines.md (20 minutes, idle machine, Java)
 # make scheduler  the central scheduler of a group, on the loopback (docs/scheduler.md)
 # make team-demo  the demo campaign as a group runs it: Postgres, an S3 server, luigid and two workers, started and stopped here
 # make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)
 # make fetch-proof 2,000 planes of a server that misbehaves come to S3 through kills of the process (three minutes)
+# make executors-proof  200 executors at once keep to the limits of archive, S3 and database (some minutes)
 # make closure    intervals against a planted law: thousands of simulated campaigns (some minutes)
 # make environment the Python environment of a cluster's executors in one file, halo_data/environment.tar.gz (docs/spark.md)
 # make spark-proof the demo campaign on Luigi's workers and, by that file, on a Spark cluster: the same bytes (Java 17; ten minutes)
@@ -28,7 +30,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: run real-field test fetch-proof closure spark-proof environment check benchmark scale format lock clean
+.PHONY: run real-field test fetch-proof executors-proof closure spark-proof environment check benchmark engines-benchmark scale format lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/halo state upgrade
@@ -58,6 +60,9 @@ crash-test: $(VENV)/installed-dev
 fetch-proof: $(VENV)/installed-dev
 	HALO_PROOF_BRICKS=200 $(BIN)/python -m pytest tests/crash/test_fetch_proof.py
 
+executors-proof: $(VENV)/installed-dev
+	HALO_PROOF_EXECUTORS=200 $(BIN)/python -m pytest tests/tasks/test_backpressure.py -k executors
+
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
 
@@ -78,6 +83,9 @@ check: $(VENV)/installed-dev
 benchmark: $(VENV)/installed-dev
 	$(BENCH_PYTHON) -m benchmarks.rendering --write docs
 	$(BENCH_PYTHON) -m benchmarks.engine_figures docs
+
+engines-benchmark: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.engines --write docs
 
 scale: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/parent_scale.py --parents 20000000

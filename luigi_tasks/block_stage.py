@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import luigi
@@ -20,7 +21,7 @@ from luigi_tasks.objects import ObjectRecord
 from luigi_tasks.plane_losses import outcome_lines
 from luigi_tasks.progress import link
 from luigi_tasks.stage import Built, StageTask
-from luigi_tasks.targets import BLOCK_MARK, BLOCKS_FILE, StageTarget, block_prefix, committed_marks, stage_prefix
+from luigi_tasks.targets import BLOCK_MARK, BLOCKS_FILE, READERS, StageTarget, block_prefix, committed_marks, stage_prefix
 from luigi_tasks.validation import ValidateStage
 
 logger = logging.getLogger(__name__)
@@ -135,15 +136,17 @@ class BlockStage(StageTask):
         """Return the objects of every block, marks included, and the sums of what the blocks counted."""
         built, digest = Built(counts={"n_blocks": len(blocks)}), self.digest_of(word)
         marks = committed_marks(self.objects, word, digest, blocks)
-        for block in blocks:
-            key = f"{block_prefix(word, digest, block)}/{BLOCK_MARK}"
+        keys = {block: f"{block_prefix(word, digest, block)}/{BLOCK_MARK}" for block in blocks}
+        for block, key in keys.items():
             if block not in marks:
                 task = "CacheCoadds" if word == "cache" else type(self).__name__
                 raise ObjectStoreError(f"{self.objects.uri(key)} is gone, or an object it names; run {task}, then this again")
+        with ThreadPoolExecutor(READERS) as readers:
+            texts = dict(zip(blocks, readers.map(self.objects.read, keys.values()), strict=True))
+        for block, data in texts.items():
             for name, record in marks[block]["objects"].items():
                 built.objects[name] = ObjectRecord(**record)
-            data = self.objects.read(key)
-            built.objects[key] = ObjectRecord(hashlib.sha256(data).hexdigest(), len(data))
+            built.objects[keys[block]] = ObjectRecord(hashlib.sha256(data).hexdigest(), len(data))
             for name, value in marks[block]["counts"].items():
                 built.counts[name] = built.counts.get(name, 0) + value
         return built

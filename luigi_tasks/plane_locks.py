@@ -5,6 +5,7 @@ the store and goes on), a plane is fetched twice and nothing else happens.
 """
 
 import fcntl
+import itertools
 import logging
 import os
 import threading
@@ -24,7 +25,8 @@ LEASE_S = 30.0
 """How long a leased object that nobody renews is another's [s]."""
 
 _RENEWALS_PER_LEASE = 3
-_LONGEST_POLL_S = 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH, _N_GROWING = 1 / 60, 1 / 2, 1.5, 9
+"""Pauses of who waits: the first and the longest as shares of a lease, how they grow, and for how many looks."""
 
 
 @contextmanager
@@ -96,16 +98,28 @@ def leased_object(objects: Objects, key: str, *, lease_s: float = LEASE_S) -> It
 
 
 def _take(objects: Objects, key: str, owner: str, lease_s: float) -> None:
-    """Wait until the lease is ours."""
+    """Wait until the lease is ours; a look is one listing, and a put only where nobody is seen to have it."""
     seen, since = "", time.monotonic()
-    while not objects.put_new(key, f"{owner} 0\n".encode()):
+    for pause_s in _pauses(owner, lease_s):
+        if not seen and objects.put_new(key, f"{owner} 0\n".encode()):
+            return
+        time.sleep(pause_s)
         tag = objects.list_tags(key).get(key, "")
         if tag != seen:
             seen, since = tag, time.monotonic()
         elif tag and time.monotonic() - since > lease_s:
             objects.delete(key)
-            continue
-        time.sleep(min(_LONGEST_POLL_S, lease_s / 10))
+            seen = ""
+
+
+def _pauses(owner: str, lease_s: float) -> Iterator[float]:
+    """Yield the pauses between looks at a lease [s], without end: they grow, and up to half of each is spread by the owner.
+
+    Of many that wait for one lease each looks 9 times in the first half minute and then about every 11 s, of a lease of 30 s.
+    """
+    for number in itertools.count():
+        spread = int(hash_hex(owner, str(number), n_bytes=4), 16) / 2**32
+        yield lease_s * min(_FIRST_PAUSE * _GROWTH ** min(number, _N_GROWING), _LONGEST_PAUSE) * (1.0 - 0.5 * spread)
 
 
 def _renew(objects: Objects, key: str, owner: str, lease_s: float, is_over: threading.Event) -> None:

@@ -36,7 +36,8 @@ CONTROLS_FILE = "controls.json"
 FACTS_FILE = "facts.json"
 MODELS_FOLDER = "models"
 
-_READERS = 16
+READERS = 16
+"""Objects that one process reads at the same time."""
 
 
 def stage_prefix(word: str, digest: str) -> str:
@@ -145,14 +146,14 @@ class BlockTarget(CommitTarget):
         if self.committed() is None:
             return False
         with read(self.state_url) as connection:
-            return self.block in block_rows.finished_blocks(connection, self.digest)
+            return block_rows.is_finished(connection, self.digest, self.block)
 
 
 def committed_marks(objects: Objects, word: str, digest: str, blocks: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return the marks of those blocks of a stage that are whole, from one listing; the marks are read several at a time."""
     sizes = objects.list_sizes(stage_prefix(word, digest))
     targets = {block: CommitTarget(objects, block_prefix(word, digest, block), BLOCK_MARK) for block in blocks}
-    with ThreadPoolExecutor(_READERS) as readers:
+    with ThreadPoolExecutor(READERS) as readers:
         marks = readers.map(lambda target: target.committed(sizes), targets.values())
         return {block: mark for block, mark in zip(targets, marks, strict=True) if mark is not None}
 

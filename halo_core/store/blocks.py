@@ -225,6 +225,11 @@ def finished_blocks(connection: sa.Connection, digest: str) -> set[int]:
     return set(connection.scalars(sa.select(Block.block).where(Block.stage_digest == digest, Block.finished.is_not(None))))
 
 
+def is_finished(connection: sa.Connection, digest: str, block: int) -> bool:
+    """Return whether a block's rows are loaded; a stage's tasks all ask, so the answer must not cost as much as there are blocks."""
+    return connection.execute(sa.select(Block.block).where(_is_block(digest, block), Block.finished.is_not(None))).first() is not None
+
+
 def failed_blocks(connection: sa.Connection, digest: str) -> dict[int, str]:
     """Return the last error by block, for the blocks whose last attempt failed."""
     query = sa.select(Block.block, Block.error).where(Block.stage_digest == digest, Block.error.is_not(None)).order_by(Block.block)

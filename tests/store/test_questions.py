@@ -98,6 +98,7 @@ def test_a_plan_is_recorded_once_and_cannot_change(connection):
     blocks.plan_blocks(connection, "a1b2", reversed(PLANS))
     assert blocks.planned_blocks(connection, "a1b2") == PLANS
     assert blocks.finished_blocks(connection, "a1b2") == {1}
+    assert [blocks.is_finished(connection, "a1b2", number) for number in (0, 1, 7)] == [False, True, False]
     for other in (PLANS[:2], [*PLANS, blocks.BlockPlan(8, 1, 2, 1)], [blocks.BlockPlan(0, 10, 21, 2), *PLANS[1:]]):
         with pytest.raises(StoreError, match="another plan"):
             blocks.plan_blocks(connection, "a1b2", other)
