@@ -84,8 +84,7 @@ def test_a_full_disk_stops_the_run_says_so_and_leaves_nothing_wrong(
     assert done.returncode != 0
     assert any(words in done.stdout for words in NO_SPACE), done.stdout[-3000:]
     resize("64m")
-    done = run_command(place.folder, luigi_words("RunCampaign", "--workers", "2"))
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert place.run(workers=2) == LuigiStatusCode.SUCCESS
     assert same(place.state_url, place.objects, done_place)
 
 
@@ -124,7 +123,7 @@ def test_a_store_that_is_busy_and_slow_all_the_time_only_costs_time(
         Fault(lambda *_: next(slow) % 37 == 0, wait_s=0.3),
     ]
     place = new_s3_place(tmp_path, s3_server)
-    hindered = replace(place, settings=s3_server.settings(tmp_path / "cache", endpoint_url=s3_proxy.url, max_attempts=6))
+    hindered = replace(place, server=s3_server.settings(tmp_path / "cache", endpoint_url=s3_proxy.url, max_attempts=6))
     assert hindered.run() == LuigiStatusCode.SUCCESS
     assert len(s3_proxy.asked) > 300
     assert same(place.state_url, place.objects, done_place)

@@ -79,7 +79,7 @@ def test_blocks_on_s3_with_copies_of_a_tiny_size_find_the_same_and_leave_little(
     s3_server: S3Server, done_place: Place, tmp_path: Path
 ) -> None:
     place = new_s3_place(tmp_path, s3_server)
-    place = replace(place, settings=s3_server.settings(tmp_path / "copies", local_cache_gb=1e-5))
+    place = replace(place, server=s3_server.settings(tmp_path / "copies", local_cache_gb=1e-5))
     assert place.run(InjectAll, workers=2) == LuigiStatusCode.SUCCESS
     query = "SELECT task_id, flags, metrics_ok, magnification, snr_matched_r, task_seed FROM v_task_full ORDER BY task_id"
     assert place.rows(query) == done_place.rows(query) != []
