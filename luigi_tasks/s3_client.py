@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
+import botocore.session
 import luigi
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
@@ -46,6 +47,8 @@ _UNREACHABLE = "check that the server runs, and [objects] endpoint_url and regio
 
 _lock = threading.Lock()
 _clients: dict[tuple[object, ...], Any] = {}
+_models: list[Any] = []
+"""What has read botocore's description of S3, which takes longer than all else a client needs; a forked process inherits it."""
 
 for _name in ("boto3", "botocore", "s3transfer", "urllib3"):
     logging.getLogger(_name).setLevel(logging.ERROR)
@@ -101,7 +104,7 @@ class S3Settings(luigi.Config):
                 )
                 places = {"endpoint_url": self.endpoint_url or None, "region_name": self.region or None}
                 try:
-                    client = boto3.session.Session().client("s3", config=config, **places)
+                    client = _session().client("s3", config=config, **places)
                 except ValueError as error:
                     raise ConfigurationError(f"[objects] endpoint_url {self.endpoint_url!r}: {error}; give http://host:port") from error
                 _require_no_user(client.meta.endpoint_url)
@@ -127,6 +130,16 @@ class S3Settings(luigi.Config):
     def _error(self, doing: str, why: str, advice: str) -> ObjectStoreError:
         """Return the error of a request."""
         return ObjectStoreError(f"cannot {doing} at {self.endpoint_url or 'the default endpoint'}: {why}; {advice}")
+
+
+def _session() -> boto3.session.Session:
+    """Return a new session of boto3, which finds credentials anew and knows S3 from the first."""
+    session = botocore.session.Session()
+    if _models:
+        session.register_component("data_loader", _models[0])
+    else:
+        _models.append(session.get_component("data_loader"))
+    return boto3.session.Session(botocore_session=session)
 
 
 def _require_no_user(url: str) -> None:

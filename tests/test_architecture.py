@@ -44,7 +44,9 @@ NOW = {"now", "utcnow", "today"}
 def sources() -> dict[str, ast.Module]:
     """Return the syntax tree of every source file by its path."""
     paths = sorted(
-        path for folder in ("halo_core", "luigi_tasks", "migrations", "grids", "campaigns") for path in (ROOT / folder).rglob("*.py")
+        path
+        for folder in ("halo_command", "halo_core", "luigi_tasks", "migrations", "grids", "campaigns")
+        for path in (ROOT / folder).rglob("*.py")
     )
     return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(), str(path)) for path in paths}
 

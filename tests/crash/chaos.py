@@ -90,6 +90,7 @@ class Chaos:
         parser["mock_survey"].update(MOCK | {"n_bricks": str(self.n_bricks), "seed": str(SURVEYS[(number - 1) % len(SURVEYS)])})
         parser["grids"]["path"] = str(ROOT / "tests/data/grids")
         parser["state"]["lease_seconds"] = str(LEASE_S)
+        parser["report"]["figure_formats"] = "png"
         return parser
 
     def _disturb(self, team: Team) -> None:

@@ -84,8 +84,7 @@ def test_a_full_disk_stops_the_run_says_so_and_leaves_nothing_wrong(
     assert done.returncode != 0
     assert any(words in done.stdout for words in NO_SPACE), done.stdout[-3000:]
     resize("64m")
-    done = run_command(place.folder, luigi_words("RunCampaign", "--workers", "2"))
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert place.run(workers=2) == LuigiStatusCode.SUCCESS
     assert same(place.state_url, place.objects, done_place)
 
 

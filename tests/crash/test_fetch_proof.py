@@ -4,9 +4,8 @@ The suite takes 100 planes; `make fetch-proof` takes 2,000.
 """
 
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from luigi_tasks import fetch
 from luigi_tasks.fetch import ABSENT, MAX_ATTEMPTS
 from luigi_tasks.object_protocol import sha256_of
 from luigi_tasks.objects import Objects, open_objects
+from tests.fixtures.fetching import fetch_given
 from tests.fixtures.http_archive import Archive, Fault, archive_of
 from tests.fixtures.planes import compressed_plane, plane_of_brick
 from tests.fixtures.services import wait_until
@@ -50,20 +50,9 @@ FAULTS = {
 }
 KINDS = (*FAULTS, "absent")
 
-CHILD = """
-import json, sys
-from functools import partial
-from pathlib import Path
-from luigi_tasks import fetch, plane_locks
-from luigi_tasks.http_files import HttpFiles
-from luigi_tasks.http_source import FetchSettings
-from luigi_tasks.objects import open_objects
-plane_locks.leased_object = partial(plane_locks.leased_object, lease_s=2.0)
-given = json.loads(Path(sys.argv[1]).read_text())
-files = HttpFiles(given["url"], FetchSettings(**given["settings"]))
-rows = fetch.PlaneSource(files, "proof", open_objects(given["objects"])).fetch_all(map(tuple, given["wanted"]), block=0)
-Path(given["rows"]).write_text(json.dumps(rows))
-"""
+CLEAN = multiprocessing.get_context("forkserver")
+"""Where processes come from: one that has loaded the pipeline, has one thread and has fetched nothing."""
+CLEAN.set_forkserver_preload(["luigi_tasks.fetch", "luigi_tasks.s3"])
 
 
 @dataclass
@@ -127,16 +116,18 @@ def plant(archive: Archive, keys: list[str]) -> dict[str, str]:
 def run_to(proof: Proof, given: Path, n_asked: int | None) -> None:
     """Fetch in a process of its own, which is killed as soon as so many planes were asked for, if any."""
     n_before = len(proof.asked())
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", CHILD, str(given)])
+    process = CLEAN.Process(target=fetch_given, args=(given,))
+    process.start()
     try:
         if n_asked is None:
-            assert process.wait() == 0
+            process.join()
+            assert process.exitcode == 0
             return
-        wait_until(lambda: len(proof.asked()) >= n_asked or process.poll() is not None, f"{n_asked} requests", pause_s=0.01)
-        assert process.poll() is None
+        wait_until(lambda: len(proof.asked()) >= n_asked or not process.is_alive(), f"{n_asked} requests", pause_s=0.01)
+        assert process.is_alive()
     finally:
         process.kill()
-        process.wait()
+        process.join()
     marks = {
         key.removeprefix("cache/proof/").removesuffix(".sha256") for key in proof.objects.list_sizes(CACHED) if key.endswith(".sha256")
     }

@@ -76,7 +76,7 @@ def new_request(done_place: Place, archive: Archive, proxy: Proxy, objects: S3Ob
     own = {"endpoint_url": proxy.url, "region": "us-east-1", "max_attempts": "5", "local_cache": str(Path("cache").absolute())}
     sections = settings_of() | {"fetch": {"connections": str(CONNECTIONS)}}
     sections["objects"] = {**sections["objects"], **own}
-    return BlocksRequest("cache", digest, objects.root, archive.url, tuple(range(N_EXECUTORS)), sections, READS)
+    return BlocksRequest("cache", digest, objects.root, archive.url, tuple(range(N_EXECUTORS)), sections, {}, READS)
 
 
 def test_many_executors_keep_to_the_archive_s_limit_ask_s3_a_bounded_number_of_times_and_never_a_database(

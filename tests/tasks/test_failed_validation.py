@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+import luigi_tasks.block_work
 import luigi_tasks.checks
-import luigi_tasks.injection
 from halo_core.errors import StageValidationError
 from halo_core.stages.injection import BrickInjection, inject_brick
 from luigi_tasks.cli import main
@@ -29,7 +29,7 @@ def failed(done_place: Place, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """A place whose injections were recorded wrong, and what the run raised."""
     place = part_of(done_place, tmp_path_factory.mktemp("failed"), (*BEFORE_PIXELS, "cache"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(luigi_tasks.injection, "inject_brick", with_wrong_magnifications)
+        patch.setattr(luigi_tasks.block_work, "inject_brick", with_wrong_magnifications)
         error = place.error()
     return place, error
 

@@ -12,11 +12,11 @@ import luigi
 import pytest
 from luigi.execution_summary import LuigiStatusCode
 
-import luigi_tasks.injection
+import luigi_tasks.block_rows
 from halo_core.errors import StoreError
 from luigi_tasks import CacheCoadds, InjectAll
 from luigi_tasks.objects import sha256_of
-from luigi_tasks.targets import BLOCK_MARK, STAGE_MARK, BlockTarget
+from luigi_tasks.targets import BLOCK_MARK, STAGE_MARK, CommitTarget
 from tests.fixtures.campaigns import Place
 from tests.fixtures.commands import environment, lay_out, luigi_words
 
@@ -102,10 +102,10 @@ def test_a_block_that_dies_before_its_commit_is_redone_and_after_it_only_its_row
 
 def _let_block_1_die_in(patch: pytest.MonkeyPatch, step: str) -> None:
     """Make one step of the injection of block 1 raise."""
-    commit, store_results = BlockTarget.commit, luigi_tasks.injection.store_results
+    commit, store_results = CommitTarget.commit, luigi_tasks.block_rows.store_results
 
-    def commit_or_die(self: BlockTarget, *args: Any) -> Any:
-        if (self.prefix.split("/")[0], self.block) == ("injection", 1):
+    def commit_or_die(self: CommitTarget, *args: Any) -> Any:
+        if self.prefix.startswith("injection/") and self.prefix.endswith("block=00001"):
             raise StoreError("killed")
         return commit(self, *args)
 
@@ -115,14 +115,14 @@ def _let_block_1_die_in(patch: pytest.MonkeyPatch, step: str) -> None:
         return store_results(*args, **words)
 
     if step == "commit":
-        patch.setattr(BlockTarget, "commit", commit_or_die)
+        patch.setattr(CommitTarget, "commit", commit_or_die)
     else:
-        patch.setattr(luigi_tasks.injection, "store_results", store_or_die)
+        patch.setattr(luigi_tasks.block_rows, "store_results", store_or_die)
 
 
 def test_a_block_that_fails_once_is_tried_once_more_and_the_run_succeeds(place_with_planes: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place = place_with_planes
-    original, failed = luigi_tasks.injection.store_results, []
+    original, failed = luigi_tasks.block_rows.store_results, []
 
     def fails_once(*args: Any, **words: Any) -> int:
         if not failed:
@@ -130,7 +130,7 @@ def test_a_block_that_fails_once_is_tried_once_more_and_the_run_succeeds(place_w
             raise StoreError("the first time")
         return original(*args, **words)
 
-    monkeypatch.setattr(luigi_tasks.injection, "store_results", fails_once)
+    monkeypatch.setattr(luigi_tasks.block_rows, "store_results", fails_once)
     task, config = place.task(InjectAll), luigi.configuration.get_config()
     config.set("scheduler", "retry_count", "2")
     config.set("scheduler", "retry_delay", "0")

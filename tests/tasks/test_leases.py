@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from luigi.execution_summary import LuigiStatusCode
 
-import luigi_tasks.injection
+import luigi_tasks.block_rows
 from halo_core.errors import ConfigurationError, LeaseLostError
 from halo_core.store import blocks, stages
 from halo_core.store.sessions import begin, read
@@ -46,7 +46,7 @@ def block_task(place: Place, *, lease_seconds: float) -> luigi.Task:
 
 def inject(place: Place, lease_seconds: float, gate: Path | None) -> None:
     """Run block 1; where there is a gate, say that the work is done and wait for it to open before the rows are loaded."""
-    read_table = luigi_tasks.injection.read_table
+    read_table = luigi_tasks.block_rows.read_table
 
     def wait_and_read(path: Path) -> object:
         gate.with_suffix(".reached").touch()
@@ -54,7 +54,7 @@ def inject(place: Place, lease_seconds: float, gate: Path | None) -> None:
         return read_table(path)
 
     if gate is not None:
-        luigi_tasks.injection.read_table = wait_and_read
+        luigi_tasks.block_rows.read_table = wait_and_read
     block_task(place, lease_seconds=lease_seconds).run()
 
 
@@ -154,7 +154,7 @@ def test_a_worker_whose_block_was_taken_over_and_is_not_done_says_so_and_keeps_t
         return 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(luigi_tasks.injection, "store_results", steal_and_store)
+        patch.setattr(luigi_tasks.block_rows, "store_results", steal_and_store)
         with pytest.raises(LeaseLostError, match=f"block 1 of stage {digest}"):
             block_task(planned, lease_seconds=60.0).run()
     assert row(planned)["finished"] is None
@@ -176,7 +176,7 @@ def test_an_error_gives_the_lease_back_and_stays_in_the_blocks_row(planned: Plac
     def fail(*_args: object, **_words: object) -> int:
         raise KeyboardInterrupt("stop")
 
-    monkeypatch.setattr(luigi_tasks.injection, "store_results", fail)
+    monkeypatch.setattr(luigi_tasks.block_rows, "store_results", fail)
     with pytest.raises(KeyboardInterrupt):
         block_task(planned, lease_seconds=60.0).run()
     found = row(planned)

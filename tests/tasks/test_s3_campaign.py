@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from luigi.execution_summary import LuigiStatusCode
 
-import luigi_tasks.injection
+import luigi_tasks.block_work
 from halo_core.errors import ConfigurationError
 from halo_core.stages.files import read_table
 from halo_core.stages.hosts import BrickPlanes
@@ -148,7 +148,7 @@ def test_a_server_killed_in_the_middle_is_an_error_in_the_state_and_a_second_run
         return inject_brick(tasks, planes, *words, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(luigi_tasks.injection, "inject_brick", inject)
+        patch.setattr(luigi_tasks.block_work, "inject_brick", inject)
         assert place.run() != LuigiStatusCode.SUCCESS
     assert sorted(place.attempts("injection").values())[-1] == 1
     errors = [row["error"] for row in place.rows("SELECT error FROM blocks WHERE error IS NOT NULL")]

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from luigi.execution_summary import LuigiStatusCode
 
-import luigi_tasks.injection
+import luigi_tasks.block_rows
 from halo_core.errors import StoreError
 from luigi_tasks import InjectAll
 from luigi_tasks.report import REPORT_FILE
@@ -77,7 +77,7 @@ def test_a_block_that_fails_is_tried_again_without_luigid_looking_by_itself(
     prompted_scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, failed = prompted_scheduler.place, []
-    original = luigi_tasks.injection.store_results
+    original = luigi_tasks.block_rows.store_results
 
     def fails_once(*args: Any, **words: Any) -> int:
         if not failed:
@@ -85,33 +85,33 @@ def test_a_block_that_fails_is_tried_again_without_luigid_looking_by_itself(
             raise StoreError("the first time")
         return original(*args, **words)
 
-    monkeypatch.setattr(luigi_tasks.injection, "store_results", fails_once)
+    monkeypatch.setattr(luigi_tasks.block_rows, "store_results", fails_once)
     assert place.build(place.task(InjectAll), **prompted_scheduler.options) == LuigiStatusCode.SUCCESS_WITH_RETRY
     assert place.attempts("injection")[failed[0]] == 2
 
 
 def test_what_a_killed_worker_was_at_is_done_by_the_next_without_luigid_looking_by_itself(prompted_scheduler: Scheduler) -> None:
     place = prompted_scheduler.place
-    with prompted_scheduler.worker("first") as first:
+    with prompted_scheduler.worker("first", task="InjectAll") as first:
         wait_until(lambda: any(task["name"] == "InjectBlock" for task in prompted_scheduler.tasks("RUNNING")), "a block", pause_s=0.02)
         first.kill()
         first.wait()
-    with prompted_scheduler.worker("second") as second:
+    with prompted_scheduler.worker("second", task="InjectAll") as second:
         assert second.wait(WAIT_S) in (0, RUN_BY_ANOTHER_TOO), prompted_scheduler.log("second")
-    assert place.task().complete()
+    assert place.task(InjectAll).complete()
 
 
 @pytest.mark.parametrize("words", [(), ("--assistant",)], ids=["worker", "assistant"])
 def test_two_worker_processes_share_the_blocks_of_a_campaign(scheduler: Scheduler, words: tuple[str, ...]) -> None:
     """The first is frozen while the second does its first block, so that both have some whatever the machine's speed."""
     place = scheduler.place
-    with scheduler.worker("first") as first:
+    with scheduler.worker("first", task="InjectAll") as first:
         wait_until(lambda: bool(place.rows("SELECT 1 FROM blocks WHERE finished IS NOT NULL")), "the first block", pause_s=0.02)
         freeze(first, place)
-        with scheduler.worker("second", *words) as second:
+        with scheduler.worker("second", *words, task="InjectAll") as second:
             wait_until(lambda: "injection, block" in scheduler.log("second"), "a block of the second worker")
             first.send_signal(signal.SIGCONT)
-            wait_until(lambda: place.task().complete(), "the campaign")
+            wait_until(lambda: place.task(InjectAll).complete(), "the blocks")
             first.wait(WAIT_S)
             second.send_signal(signal.SIGUSR1)
             second.wait(WAIT_S)

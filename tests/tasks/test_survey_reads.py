@@ -11,6 +11,7 @@ from luigi.execution_summary import LuigiStatusCode
 from luigi.scheduler import Scheduler as LuigiScheduler
 
 from luigi_tasks import CacheCoadds, InjectAll
+from luigi_tasks.block_work import BlockWork
 from luigi_tasks.cache import CacheBlock
 from luigi_tasks.fetch import PlaneSource
 from luigi_tasks.injection import InjectBlock
@@ -69,7 +70,7 @@ class Witness:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        fetch_all, inject = PlaneSource.fetch_all, InjectBlock._inject
+        fetch_all, inject = PlaneSource.fetch_all, BlockWork._inject
 
         def fetch(source: PlaneSource, wanted: Any, *, block: int, **words: Any) -> Any:
             (folder / "reading").touch(exist_ok=False)
@@ -78,12 +79,12 @@ class Witness:
             (folder / "reading").unlink()
             return rows
 
-        def inject_once_another_fetches(task: InjectBlock, *words: Any) -> None:
+        def inject_once_another_fetches(task: BlockWork, *words: Any) -> None:
             wait_until(lambda: bool(self.began() - {task.block}), f"a block that fetches while block {task.block} injects", timeout_s=60)
             inject(task, *words)
 
         patch.setattr(PlaneSource, "fetch_all", fetch)
-        patch.setattr(InjectBlock, "_inject", inject_once_another_fetches)
+        patch.setattr(BlockWork, "_inject", inject_once_another_fetches)
 
     def began(self) -> set[int]:
         """Return the blocks that have begun to fetch."""

@@ -26,6 +26,9 @@ from halo_core.survey.regions import region_of
 from tests.fixtures.parents import make_bricks, make_objects, make_parents, parent_config, select_parents
 
 PARENTS = make_parents({"train": 400, "val": 300}, seed=5)
+_PLACES = np.random.default_rng(4).uniform(40.0, (75.0, 65.0), (len(PARENTS), 2))
+CROWDED = make_parents({"train": 400, "val": 300}, seed=5, ra=_PLACES[:, 0], dec=_PLACES[:, 1])
+"""The same number in few cells, so that each has rows of many pieces."""
 
 
 def parts_of(table: pa.Table) -> dict[int, pa.Table]:
@@ -45,8 +48,8 @@ def test_every_parent_is_in_the_part_of_its_position_once_and_in_order() -> None
 
 @pytest.mark.parametrize(("n_files", "max_rows", "n_each"), [(1, 10_000, 700), (1, 50, 7), (3, 90, 40)])
 def test_files_give_back_each_cell_whatever_was_written_when(tmp_path: Path, n_files: int, max_rows: int, n_each: int) -> None:
-    order = np.random.default_rng(n_each).permutation(len(PARENTS))
-    pieces = [PARENTS.take(pa.array(order[start : start + n_each])) for start in range(0, len(order), n_each)]
+    order = np.random.default_rng(n_each).permutation(len(CROWDED))
+    pieces = [CROWDED.take(pa.array(order[start : start + n_each])) for start in range(0, len(order), n_each)]
     paths = [tmp_path / f"{number}.parquet" for number in range(n_files)]
     cells: dict[int, int] = {}
     for number, path in enumerate(paths):
@@ -54,8 +57,9 @@ def test_files_give_back_each_cell_whatever_was_written_when(tmp_path: Path, n_f
             for piece in pieces[number::n_files]:
                 writer.write(piece)
         cells = {cell: cells.get(cell, 0) + writer.n_rows[cell] for cell in {*cells, *writer.n_rows}}
-    expected = parts_of(PARENTS)
+    expected = parts_of(CROWDED)
     assert cells == {cell: part.num_rows for cell, part in expected.items()}
+    assert 10 < len(expected) < 40
     for cell, part in expected.items():
         assert read_cell(paths, cell).equals(part)
 

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from luigi_tasks.supervise import Patience, Supervisor
+from halo_command.supervisor import Patience, Supervisor
 
 _SIGNALS = {"TERM": signal.SIGTERM, "INT": signal.SIGINT, "QUIT": signal.SIGQUIT}
 
