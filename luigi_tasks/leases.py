@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from halo_core.errors import ConfigurationError, StoreError
 from halo_core.store import blocks
-from halo_core.store.sessions import begin, read
+from halo_core.store.sessions import begin
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +58,19 @@ class Lease:
 
     def take(self) -> bool:
         """Take the lease where it is free, or its owner was a process of this machine that is no more; return whether it is ours."""
-        with read(self.state_url) as connection:
-            other = blocks.live_lease(connection, self.digest, self.block)
-        if other is not None and not has_ended(other.owner):
-            return False
         with begin(self.state_url) as connection:
-            if other is not None and blocks.release_lease(connection, self.digest, self.block, other.owner):
-                logger.warning("block %d: its worker %s is no more, taken over", self.block, other.owner)
-            return blocks.take_lease(connection, self.digest, self.block, self.owner, seconds=self.seconds, host=socket.gethostname())
+            if self._take(connection):
+                return True
+            other = blocks.live_lease(connection, self.digest, self.block)
+            if other is None or not has_ended(other.owner):
+                return False
+            blocks.release_lease(connection, self.digest, self.block, other.owner)
+            logger.warning("block %d: its worker %s is no more, taken over", self.block, other.owner)
+            return self._take(connection)
+
+    def _take(self, connection: sa.Connection) -> bool:
+        """Take the lease where nobody has it, and return whether it is ours."""
+        return blocks.take_lease(connection, self.digest, self.block, self.owner, seconds=self.seconds, host=socket.gethostname())
 
     def finish(self, connection: sa.Connection) -> None:
         """Record the block as finished, in the transaction that loads its rows; an error where the lease is no longer ours."""
@@ -110,7 +115,8 @@ def leased(state_url: str, digest: str, block: int, *, is_done: Callable[[], boo
     except BaseException as error:
         lease.release(error)
         raise
-    lease.release()
+    if not lease.is_finishing.is_set():
+        lease.release()
 
 
 def _wait(lease: Lease, is_done: Callable[[], bool]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import luigi
 
-from halo_core.errors import BlocksFailedError, ConfigurationError
+from halo_core.errors import BlocksFailedError, ConfigurationError, LeaseLostError, StoreError
 from halo_core.store import blocks as block_store
 from halo_core.store.sessions import begin, read
 from luigi_tasks.block_plan import BlockPlan
@@ -103,15 +103,31 @@ class Driver:
             return
         with unwinding_on_sigterm(), self.engine.submit(self.objects, self._request(sorted(left))) as submission:
             logger.info("%s: %d blocks submitted: %s", self.word, len(left), " ".join(submission.command))
-            state = ""
-            while submission.exit_code() is None:
+            self._load_meanwhile(left, submission)
+            left &= {*self._unfinished()}
+            left -= self._load(left, submission.state())
+            self._raise_failures(left & submission.blocks, submission)
+
+    def _load_meanwhile(self, left: set[int], submission: Running) -> None:
+        """Take blocks out of ``left`` as they are committed and loaded; a state that is away is asked again while the leases last."""
+        seconds, state, reached, is_away = LeaseSettings().lease_seconds, "", time.monotonic(), False
+        while submission.exit_code() is None:
+            time.sleep(min(SparkSettings().poll_s, seconds / 3))
+            try:
+                if is_away:
+                    left &= {*self._unfinished()}
                 if submission.state() != state:
                     state = submission.state()
                     self._say_progress(state)
-                time.sleep(min(SparkSettings().poll_s, LeaseSettings().lease_seconds / 3))
                 left -= self._load(left, state)
-            left -= self._load(left, state)
-            self._raise_failures(left & submission.blocks, submission)
+                reached, is_away = time.monotonic(), False
+            except LeaseLostError:
+                raise
+            except StoreError as error:
+                if time.monotonic() - reached > seconds:
+                    raise
+                is_away = True
+                logger.warning("%s: asked again in a while: %s", self.word, error)
 
     def _request(self, blocks: Sequence[int]) -> BlocksRequest:
         """Return what executors are asked."""

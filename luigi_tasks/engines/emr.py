@@ -13,9 +13,9 @@ from luigi_tasks.engines.emr_logs import last_words
 from luigi_tasks.engines.emr_request import Staged, emr_request, step_command
 from luigi_tasks.engines.emr_service import EmrService
 from luigi_tasks.engines.emr_settings import EmrSettings
-from luigi_tasks.engines.emr_staging import ENGINE, staging_of
+from luigi_tasks.engines.emr_staging import staging_of
 from luigi_tasks.engines.interrupts import uninterrupted
-from luigi_tasks.engines.request import BlocksRequest
+from luigi_tasks.engines.request import ENGINE, BlocksRequest
 from luigi_tasks.engines.submission import launch_arguments
 from luigi_tasks.objects import Objects
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from luigi_tasks.engines.emr_request import name_of
-from luigi_tasks.engines.emr_staging import ENGINE
-from luigi_tasks.engines.request import BlocksRequest
+from luigi_tasks.engines.request import ENGINE, BlocksRequest
 from luigi_tasks.objects import Objects
 from luigi_tasks.targets import stage_prefix
 

@@ -11,10 +11,8 @@ from halo_core.errors import ConfigurationError
 from luigi_tasks.engines import spark_launch
 from luigi_tasks.engines.emr_request import Staged
 from luigi_tasks.engines.emr_settings import EmrSettings
+from luigi_tasks.engines.request import ENGINE
 from luigi_tasks.objects import S3_SCHEME, Objects, sha256_of
-
-ENGINE = "_engine"
-"""Prefix of what engines keep among the objects."""
 
 _LAUNCHER = Path(spark_launch.__file__)
 _BOOTSTRAP = _LAUNCHER.with_name("emr_bootstrap.sh")

@@ -12,7 +12,7 @@ from halo_core.errors import BlocksFailedError
 from halo_core.stages.summary_blocks import ExperimentRows, Gathered
 from halo_core.stages.summary_parts import from_bytes
 from luigi_tasks.engines.interrupts import unwinding_on_sigterm
-from luigi_tasks.engines.request import BlocksRequest, failures_of, parts_key, settings_of
+from luigi_tasks.engines.request import ENGINE, BlocksRequest, failures_of, parts_key, settings_of
 from luigi_tasks.engines.settings import SparkSettings
 from luigi_tasks.engines.software import software
 from luigi_tasks.engines.submission import SparkSubmit
@@ -39,7 +39,7 @@ def gather_on_cluster(task: IdentifiedTask) -> list[ExperimentRows]:
     digest = task.digest_of(_WORD)
     GatherPlan(task.digest_of("manifest"), task.digest_of("injection"), task.summary_config()).put(task.objects, digest)
     blocks = task.table_of("manifest", BLOCKS_FILE)["block"].to_pylist()
-    parts = f"{stage_prefix(_WORD, digest)}/_engine/{uuid.uuid4().hex[:12]}"
+    parts = f"{stage_prefix(_WORD, digest)}/{ENGINE}/{uuid.uuid4().hex[:12]}"
     try:
         _submit(task, _request(task, digest, blocks, parts))
         return _joined(task.objects, [parts_key(parts, block) for block in blocks])

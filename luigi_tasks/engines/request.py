@@ -18,6 +18,8 @@ from luigi_tasks.objects import Objects, open_objects
 from luigi_tasks.places import open_survey
 from luigi_tasks.plane_locks import leased_object
 
+ENGINE = "_engine"
+"""Folder of what engines ask and are told: below a stage of its blocks, below the objects' root of what all stages share."""
 SECTIONS = ("objects", "fetch")
 """The sections of luigi.cfg that executors are given."""
 

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 from halo_core.errors import ConfigurationError
 from luigi_tasks.engines import spark_launch
 from luigi_tasks.engines.executor_options import executor_options
-from luigi_tasks.engines.request import BlocksRequest, settings_of
+from luigi_tasks.engines.request import ENGINE, BlocksRequest, settings_of
 from luigi_tasks.engines.settings import SparkSettings
 from luigi_tasks.objects import Objects
 from luigi_tasks.targets import stage_prefix
@@ -86,7 +86,7 @@ class SparkSubmit:
 
     def submit(self, objects: Objects, request: BlocksRequest) -> "Submission":
         """Store the request and start spark-submit."""
-        key = f"{stage_prefix(request.word, request.digest)}/_engine/{uuid.uuid4().hex[:12]}.json"
+        key = f"{stage_prefix(request.word, request.digest)}/{ENGINE}/{uuid.uuid4().hex[:12]}.json"
         objects.put(key, request.to_json())
         return Submission(key, frozenset(request.blocks), launch_arguments(objects, key))
 

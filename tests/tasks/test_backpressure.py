@@ -3,6 +3,7 @@
 The suite plays some dozens of executors; HALO_PROOF_EXECUTORS says how many else (make executors-proof: 200).
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +31,7 @@ from luigi_tasks.objects import Objects
 from luigi_tasks.plane_locks import LEASE_S, _pauses
 from luigi_tasks.s3 import S3Objects
 from luigi_tasks.stage import put_table
-from luigi_tasks.targets import PLANES_FILE, TASKS_FILE, block_prefix, committed_marks
+from luigi_tasks.targets import BLOCK_MARK, PLANES_FILE, TASKS_FILE, block_prefix, committed_marks
 from tests.fixtures.campaigns import BEFORE_PIXELS, Place, part_of
 from tests.fixtures.executors import run_executors
 from tests.fixtures.http_archive import Archive, archive_of
@@ -175,6 +176,23 @@ def test_a_database_that_goes_away_ends_the_driver_and_what_it_submitted_and_a_r
     again = replace(place, settings={"state.lease_seconds": "1"})
     assert again.run(InjectAll) == LuigiStatusCode.SUCCESS
     assert again.rows(RESULTS) == done_place.rows(RESULTS)
+
+
+def test_a_database_that_comes_back_while_leases_last_is_asked_again_and_nothing_is_done_twice(
+    done_place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = committed_place(done_place, tmp_path, **{"spark.poll_s": "0.2", "state.lease_seconds": "60"})
+    last = place.objects.path(f"{block_prefix('injection', place.task().digest_of('injection'), 2)}/{BLOCK_MARK}")
+    program, state = tmp_path / "submit", tmp_path / "halo_data/state.sqlite"
+    words = f"mv {state} {state}.away; mv {last}.later {last}; sleep 2; mv {state}.away {state}; sleep 2"
+    program.write_text(f"#!/bin/sh\n{words}\n")
+    program.chmod(0o755)
+    last.rename(f"{last}.later")
+    with caplog.at_level(logging.WARNING):
+        assert replace(place, settings={**place.settings, "spark.program": str(program)}).run(InjectAll) == LuigiStatusCode.SUCCESS
+    assert "asked again in a while" in caplog.text
+    assert place.rows(RESULTS) == done_place.rows(RESULTS)
+    assert place.rows("SELECT MAX(attempts) AS most FROM blocks") == [{"most": 1}]
 
 
 def test_neither_request_nor_command_line_name_the_state(done_place: Place, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_archive_holds_the_project_and_no_path_of_this_machine(tmp_path: Pat
     assert not [path for path in site.rglob("*.pyc") if path.is_relative_to(site / "halo_core") and str(ROOT).encode() in path.read_bytes()]
     shown = "import luigi_tasks.engines.request as r, luigi_tasks.engines.software as s; print(r.__file__, s.software()['sources'])"
     words = [str(tmp_path / "moved/bin/python"), "-c", shown]
-    found = subprocess.run(words, cwd="/", env={"HOME": "/nowhere"}, capture_output=True, text=True, check=True).stdout.split()
+    found = subprocess.run(words, cwd="/", env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=True).stdout.split()
     assert found == [str(site / "luigi_tasks/engines/request.py"), software()["sources"]]
 
 
