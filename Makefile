@@ -25,7 +25,7 @@ TEAM := halo_data/team_demo
 BENCH_PYTHON ?= $(BIN)/python
 ENVIRONMENT := halo_data/environment
 NODE_PYTHON ?= /usr/bin/python$(shell $(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null)
-PACKAGED := halo_core luigi_tasks migrations grids campaigns setup.cfg pyproject.toml README.md LICENSE
+PACKAGED := halo_command halo_core luigi_tasks migrations grids campaigns setup.cfg pyproject.toml README.md LICENSE
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1

@@ -1,5 +1,6 @@
 """Laws of what executors are given: one environment, one core a block, and the driver's own software or none."""
 
+import configparser
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -71,3 +72,12 @@ def test_executors_get_the_drivers_versions_and_no_driver_of_a_database_nor_pysp
     names = {pin.split("==")[0] for pin in cluster}
     assert {"numba", "galsim", "pyarrow", "luigi", "boto3"} <= names
     assert not names & {"pyspark", "psycopg2-binary", "pgpq", "pytest", "moto"}
+
+
+def test_the_archive_packs_every_package_that_is_installed() -> None:
+    setup, make = configparser.ConfigParser(), (ROOT / "Makefile").read_text()
+    setup.read(ROOT / "setup.cfg")
+    folders = dict(line.split(" = ") for line in setup["options"]["package_dir"].split("\n") if line)
+    installed = {folders.get(name, name.partition(".")[0]) for name in setup["options"]["packages"].split()}
+    packed = next(line for line in make.splitlines() if line.startswith("PACKAGED :="))
+    assert installed <= set(packed.split())
