@@ -28,7 +28,7 @@ MINUTE_S = 60.0
 ALLOWED = {"local": 0.05, "Spark": 0.15}
 """What an engine may cost over the bare function, for blocks of a minute."""
 
-_MOCK = {"seed": "13", "n_bricks": "8", "brick_size_pix": "500", "lrgs_per_brick": "30"}
+_MOCK = {"seed": "13", "n_bricks": "8", "brick_size_pix": "500", "lrgs_per_brick": "40"}
 _N_BLOCKS = 4
 _N_CONFIGS = 48
 
@@ -47,7 +47,7 @@ class Sizes:
         return _N_CONFIGS * self.n_per_config
 
 
-FULL, QUICK = Sizes(120, 3, 2400), Sizes(30, 1, 100)
+FULL, QUICK = Sizes(240, 3, 2400), Sizes(30, 1, 100)
 
 
 @dataclass(frozen=True)
