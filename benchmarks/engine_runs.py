@@ -94,11 +94,11 @@ class Bench:
         settings = {"engine.name": "spark", "spark.submit": json.dumps(options), "spark.poll_s": "2"}
         return replace(self.place, settings={**self.place.settings, **settings})
 
-    def luigi(self, *words: str, place: Place | None = None) -> Run:
-        """Run the stage by its command line."""
+    def luigi(self, *words: str, place: Place | None = None, n_processes: int = 1) -> Run:
+        """Run the stage by its command line, in as many processes that share its blocks."""
         command = [str(BIN / "luigi"), "--module", "luigi_tasks", InjectAll.__name__, *words]
         config = write_config(self.place if place is None else place)
-        return self._timed([command], cwd=self.place.folder, config=config)
+        return self._timed([command] * n_processes, cwd=self.place.folder, config=config)
 
     def _timed(self, commands: Sequence[Sequence[str]], *, cwd: Path, config: Path | None = None) -> Run:
         """Run commands at the same time and return what they took together."""

@@ -155,7 +155,11 @@ def noop(folder: Path, cluster: SparkCluster, n_blocks: int) -> tuple[list[Overh
     """Return what scheduling blocks with nothing to do costs by luigid and by Spark, and what loading their rows alone takes."""
     bench = noop_blocks.noop_bench(folder, n_blocks)
     bare = noop_blocks.bare(bench, n_blocks)
-    runs = {"luigid, two workers": noop_blocks.by_luigid(bench), "Spark, two workers of one core": noop_blocks.by_spark(bench, cluster)}
+    runs = {
+        "luigid, two processes of one worker": noop_blocks.by_luigid(bench, n_processes=2),
+        "Spark, two workers of one core": noop_blocks.by_spark(bench, cluster),
+        "luigid, one process of two workers": noop_blocks.by_luigid(bench, n_processes=1),
+    }
     return [Overhead(name, run, bare) for name, run in runs.items()], *noop_blocks.loading(bench)
 
 

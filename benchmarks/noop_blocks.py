@@ -72,16 +72,23 @@ def bare(bench: Bench, n_blocks: int) -> Run:
     return bench.bare(N_WORKERS, n_blocks)
 
 
-def by_luigid(bench: Bench) -> Run:
-    """Return the run by two workers of a luigid that keeps its history in Postgres, as shipped."""
+def by_luigid(bench: Bench, *, n_processes: int) -> Run:
+    """Return the run by two workers of a luigid that keeps its history in Postgres, as shipped.
+
+    A process with several workers forks for each block, one with a single worker does its blocks itself. Blocks are planned before, so
+    that every process knows them.
+    """
     bench.put_back()
+    next(iter(bench.place.task(InjectAll).run()))
+    workers = str(N_WORKERS // n_processes)
     with tempfile.TemporaryDirectory(prefix="halo-bench-") as name:
         Path(name).chmod(0o755)
         postgres = Postgres(Path(name), environment(None))
         postgres.start()
         try:
             with _luigid(bench, postgres.url(HISTORY)) as scheduler:
-                return bench.luigi("--scheduler-host", "127.0.0.1", "--scheduler-port", str(scheduler.port), "--workers", str(N_WORKERS))
+                address = ("--scheduler-host", "127.0.0.1", "--scheduler-port", str(scheduler.port))
+                return bench.luigi(*address, "--workers", workers, n_processes=n_processes)
         finally:
             if postgres.service is not None:
                 postgres.service.stop()
