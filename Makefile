@@ -3,7 +3,7 @@
 # make check      format, lint, types, import contracts
 # make benchmark  this engine beside other codes, into docs/engine.md (idle machine; BENCH_PYTHON: one that has caustics as well)
 # make scale      parent, manifest and summary at the survey's size: 20 million parents, up to 12 million rows (an hour, 5 GB of disk in $TMPDIR)
-# make engines-benchmark  each engine beside the bare function, blocks with nothing to do, into docs/engines.md (20 minutes, idle machine, Java)
+# make engines-benchmark  each engine beside the bare function, blocks with nothing to do, into docs/engines.md (a quarter of an hour, idle machine, Java)
 # make scheduler  the central scheduler of a group, on the loopback (docs/scheduler.md)
 # make team-demo  the demo campaign as a group runs it: Postgres, an S3 server, luigid and two workers, started and stopped here
 # make crash-test kills everything again and again while campaigns run, and writes docs/crash_report.md (half an hour)

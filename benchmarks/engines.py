@@ -3,7 +3,7 @@
 Every way runs the same blocks of injection on cached planes, one after the other, round after round, so that a busy neighbour meets all.
 A Spark cluster of a master and two single-core workers, a luigid and a Postgres are started here and stopped at the end. Needs Java.
 
-    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m benchmarks.engines --write docs      # about 20 minutes on two idle cores
+    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m benchmarks.engines --write docs      # a quarter of an hour on two idle cores
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m benchmarks.engines --quick           # smaller blocks, one round: a try
 """
 
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="rounds of every way")
     parser.add_argument("--only", choices=("scaling", "noop"), help="one of the two parts")
     parser.add_argument(
-        "--write", type=Path, metavar="DOCS", help="put the tables into DOCS/engines.md, the numbers into DOCS/engines.json"
+        "--write", type=Path, metavar="DOCS", help="put the tables into DOCS/engines.md, the numbers into halo_data/engines.json"
     )
     options = parser.parse_args()
     sizes = QUICK if options.quick else FULL
@@ -210,7 +210,8 @@ def main() -> None:
         if options.write is not None:
             put(options.write / "engines.md", part, content)
     if options.write is not None:
-        kept = options.write / "engines.json"
+        kept = Path("halo_data/engines.json")
+        kept.parent.mkdir(exist_ok=True)
         before = json.loads(kept.read_text()) if kept.exists() else {}
         kept.write_text(json.dumps(before | found, indent=1) + "\n")
 
