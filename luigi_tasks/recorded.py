@@ -28,11 +28,7 @@ def recorded_task(kind: type[luigi.Task], campaign: str, state_url: str, objects
     ConfigurationError
         This version of the code gives a stage of the run another digest: it would be another campaign's work.
     """
-    require_head(state_url)
-    with read(state_url) as connection:
-        digests = campaigns.campaign_digests(connection, campaign)
-        run = campaigns.latest_campaign(connection, campaign)
-        use_mock_survey(run_of(connection, campaign, open_objects(objects_root)))
+    run, digests = latest_run(campaign, state_url, objects_root)
     if run is None:
         raise StoreError(f"campaign {campaign!r} was deleted just now")
     task = task_on_record(kind, run, state_url, objects_root, **own)
@@ -43,6 +39,22 @@ def recorded_task(kind: type[luigi.Task], campaign: str, state_url: str, objects
                 f"{identity.digest}; run the campaign with them first"
             )
     return task
+
+
+def latest_run(campaign: str, state_url: str, objects_root: str) -> tuple[CampaignRun | None, dict[str, str]]:
+    """Return a campaign's latest run, None where it was deleted just now, and its digests by stage; its mock survey is this process's.
+
+    Raises
+    ------
+    StoreError
+        No campaign has this name, or the state cannot be asked.
+    """
+    require_head(state_url)
+    with read(state_url) as connection:
+        digests = campaigns.campaign_digests(connection, campaign)
+        run = campaigns.latest_campaign(connection, campaign)
+        use_mock_survey(run_of(connection, campaign, open_objects(objects_root)))
+    return run, digests
 
 
 def task_on_record(kind: type[luigi.Task], run: CampaignRun, state_url: str, objects_root: str, **own: Any) -> Any:

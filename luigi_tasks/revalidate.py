@@ -8,15 +8,13 @@ import luigi
 
 from halo_core.records import Finding
 from halo_core.stages.validation import is_broken
-from halo_core.store import campaigns, stages
+from halo_core.store import stages
 from halo_core.store.campaigns import CampaignRun
-from halo_core.store.schema import require_head
 from halo_core.store.sessions import read
 from luigi_tasks.checks import words_of
 from luigi_tasks.identity import VALIDATED, StageIdentity
 from luigi_tasks.objects import open_objects
-from luigi_tasks.recorded import task_on_record, use_mock_survey
-from luigi_tasks.report_run import run_of
+from luigi_tasks.recorded import latest_run, task_on_record
 from luigi_tasks.targets import StageTarget
 from luigi_tasks.validation import CAMPAIGN, ValidateCampaign, ValidateStage, ValidationTask
 
@@ -76,11 +74,7 @@ def revalidate(state_url: str, objects_root: str, campaign: str) -> Iterator[Che
     StoreError
         No campaign has this name, or the state cannot be asked.
     """
-    require_head(state_url)
-    with read(state_url) as connection:
-        digests = campaigns.campaign_digests(connection, campaign)
-        run = campaigns.latest_campaign(connection, campaign)
-        use_mock_survey(run_of(connection, campaign, open_objects(objects_root)))
+    run, digests = latest_run(campaign, state_url, objects_root)
     if run is None:
         return
     for subject in VALIDATED:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from halo_core.constants import BANDS
 from halo_core.errors import SurveyDataError
+from halo_core.flags import Flag
 from halo_core.records import PARENTS, conform
 from halo_core.stages.parent_bricks import BrickTable, brick_cuts
 from halo_core.stages.parent_config import EXTERNAL, CutStep, ParentConfig
@@ -90,6 +91,7 @@ class ParentSelector:
         columns = _identity(rows) | {name: rows[name] for name in DERIVED} | {"ebv": rows["ebv"].astype(np.float64)}
         columns |= {f"is_{name}": mask for name, mask in _flags(rows).items()}
         columns |= {name: self._bricks.values(name, rows["brickid"]) for name in CONDITIONS}
+        columns["parent_flags"] = np.where(lacks_conditions(columns), Flag.CONDITIONS_UNKNOWN.value, 0)
         if self._regions is None:
             columns |= region_columns(columns["ra"], columns["dec"], self._config)
         else:
@@ -107,6 +109,11 @@ class ParentSelector:
         if self._regions is not None:
             has_brick = self._regions.has_brick
             yield Cut("brick_in_region", "The object's brick lies in a given region.", lambda rows: has_brick(rows["brickid"]))
+
+
+def lacks_conditions(columns: Mapping[str, Values]) -> Mask:
+    """Return for which rows a condition is not known in some band, as in bricks that the survey saw in fewer bands."""
+    return np.asarray(np.isnan(np.column_stack([columns[name] for name in CONDITIONS])).any(axis=1))
 
 
 def is_primary(objects: Mapping[str, Values]) -> Mask:
@@ -187,7 +194,6 @@ def _identity(rows: Survivors) -> Columns:
     texts = [pa.array(columns[name]).cast(pa.string()) for name in ("release", "brickid", "objid")]
     columns |= {"host_id": pc.binary_join_element_wise(*texts, ":"), "type": pa.array(rows["type"].astype(object), type=pa.string())}
     columns["brickname"] = pa.array(_bricknames(rows).astype(object), type=pa.string())
-    columns["parent_flags"] = np.zeros(rows.n_rows, dtype=np.int64)
     return columns
 
 

@@ -14,7 +14,7 @@ from halo_core.constants import BANDS, SPLITS
 from halo_core.errors import SurveyDataError
 from halo_core.flags import Flag
 from halo_core.records import PARENTS, conform
-from halo_core.stages.parent import CONDITIONS, DERIVED, PHOTOMETRIC_BANDS, Columns, guard_step, region_columns, user_cuts
+from halo_core.stages.parent import CONDITIONS, DERIVED, PHOTOMETRIC_BANDS, Columns, guard_step, lacks_conditions, region_columns, user_cuts
 from halo_core.stages.parent_apart import SplitsApart
 from halo_core.stages.parent_bricks import BrickTable, brick_cuts
 from halo_core.stages.parent_config import EXTERNAL, CutStep, ParentConfig
@@ -327,12 +327,11 @@ def gives_regions(given: Given) -> bool:
 
 def _flags(table: Columns, ebv: Floats) -> NDArray[np.int64]:
     """Return the note bits of what is not known."""
-    is_unknown = np.isnan(np.column_stack([table[name] for name in CONDITIONS])).any(axis=1)
     owner = brick_at(table["ra"], table["dec"])
     notes = {
         Flag.EBV_UNKNOWN: ~np.isfinite(ebv),
         Flag.W1_UNKNOWN: ~np.isfinite(table["w1mag"]),
-        Flag.CONDITIONS_UNKNOWN: is_unknown,
+        Flag.CONDITIONS_UNKNOWN: lacks_conditions(table),
         Flag.OUTSIDE_PRIMARY: owner.brickid != table["brickid"],
     }
     return sum((mask.astype(np.int64) * flag.value for flag, mask in notes.items()), start=np.zeros(len(ebv), dtype=np.int64))

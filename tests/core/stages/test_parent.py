@@ -7,6 +7,7 @@ import pytest
 
 from halo_core.constants import EXTINCTION_PER_EBV
 from halo_core.errors import ConfigurationError, SurveyDataError
+from halo_core.flags import Flag
 from halo_core.stages.parent import is_primary
 from halo_core.stages.parent_variants import VARIANTS, desi_lrg_mask, variant_masks
 from tests.fixtures.parents import make_bricks, make_objects, parent_config, select_parents
@@ -134,6 +135,15 @@ def test_brick_limits_include_their_value() -> None:
     objects = make_objects(5, seed=4)
     limits = {"ebv": np.full(5, 0.12), "psfsize_r_arcsec": np.full(5, 1.6), "psfdepth_r_mag": np.full(5, 23.6)}
     assert select_parents(objects, make_bricks(objects["brickid"], **limits), parent_config())[0].num_rows == 5
+
+
+def test_a_brick_that_was_not_seen_in_a_band_leaves_its_condition_null_and_a_flag() -> None:
+    objects = make_objects(5, seed=3)
+    sizes = np.where(np.unique(objects["brickid"]) == objects["brickid"][1], np.nan, 1.5)
+    seen = make_bricks(objects["brickid"], psfsize_g_arcsec=sizes)
+    rows = select_parents(objects, seen, parent_config())[0].to_pylist()
+    assert [row["psfsize_g_arcsec"] for row in rows] == [1.5, None, 1.5, 1.5, 1.5]
+    assert [row["parent_flags"] for row in rows] == [0, Flag.CONDITIONS_UNKNOWN, 0, 0, 0]
 
 
 def test_objects_of_bricks_that_are_not_in_the_table_are_counted() -> None:
