@@ -111,7 +111,7 @@ $(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
 	@touch $@
 
 # What executors import, for the Python that stands at NODE_PYTHON here and on every node. Compiled files are trusted as they are: times of
-# files do not survive the way to a node. The same sources and lock file give the same bytes.
+# files do not survive the way to a node.
 $(ENVIRONMENT)/installed: requirements-cluster.lock | $(VENV)/installed
 	@$(NODE_PYTHON) -c 'import venv' || { echo "NODE_PYTHON=$(NODE_PYTHON): no such Python; name the one that nodes have, as make environment NODE_PYTHON=/opt/bin/python3.11"; exit 2; }
 	rm -rf $(ENVIRONMENT)
