@@ -22,6 +22,7 @@ from halo_core.store.sessions import begin, read
 from luigi_tasks import InjectAll, leases
 from luigi_tasks.cli import main
 from tests.fixtures.campaigns import Place
+from tests.fixtures.freezing import freeze
 from tests.store.tiny_campaign import RUN, load_block, plan
 
 FORK = multiprocessing.get_context("fork")
@@ -132,7 +133,7 @@ def test_the_lease_of_a_killed_worker_of_this_machine_is_taken_over_at_once(plan
 
 def test_a_worker_that_slept_through_its_lease_loads_nothing_and_leaves_the_block_to_the_other(planned: Place, tmp_path: Path) -> None:
     first = started(planned, lease_seconds=0.6, gate=tmp_path / "gate")
-    os.kill(first.pid, signal.SIGSTOP)
+    freeze(first.pid, planned)
     second = started(planned)
     second.join(PATIENCE_S)
     assert second.exitcode == 0

@@ -1,10 +1,6 @@
 """Laws of the central scheduler: workers share a campaign, failures are tried again, and its page and history tell what was done."""
 
 import signal
-import sqlite3
-import subprocess
-import time
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -17,6 +13,7 @@ from luigi_tasks import InjectAll
 from luigi_tasks.report import REPORT_FILE
 from luigi_tasks.targets import block_prefix
 from tests.fixtures.campaigns import Place
+from tests.fixtures.freezing import freeze
 from tests.fixtures.schedulers import Scheduler, start_scheduler
 from tests.fixtures.services import WAIT_S, wait_until
 
@@ -33,20 +30,6 @@ def history(url: str) -> dict[str, set[str]]:
         for name, event in connection.execute(sa.text(query)):
             found.setdefault(name, set()).add(event)
     return found
-
-
-def freeze(worker: subprocess.Popen[bytes], place: Place) -> None:
-    """Stop a worker at a moment at which it keeps nobody from writing the state: one frozen within a transaction would."""
-    for _ in range(100):
-        worker.send_signal(signal.SIGSTOP)
-        with closing(sqlite3.connect(place.folder / "halo_data/state.sqlite", timeout=1.0, isolation_level=None)) as connection:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError:
-                worker.send_signal(signal.SIGCONT)
-                time.sleep(0.05)
-    raise AssertionError("the worker is within a transaction whenever it is looked at")
 
 
 def test_the_chain_succeeds_against_a_running_scheduler_that_tells_and_keeps_what_was_done(scheduler: Scheduler) -> None:
@@ -107,7 +90,7 @@ def test_two_worker_processes_share_the_blocks_of_a_campaign(scheduler: Schedule
     place = scheduler.place
     with scheduler.worker("first", task="InjectAll") as first:
         wait_until(lambda: bool(place.rows("SELECT 1 FROM blocks WHERE finished IS NOT NULL")), "the first block", pause_s=0.02)
-        freeze(first, place)
+        freeze(first.pid, place)
         with scheduler.worker("second", *words, task="InjectAll") as second:
             wait_until(lambda: "injection, block" in scheduler.log("second"), "a block of the second worker")
             first.send_signal(signal.SIGCONT)
